@@ -1,0 +1,1 @@
+//! The real engines behind the ports of the contexts, one module and one cargo feature each.

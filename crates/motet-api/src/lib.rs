@@ -1,0 +1,1 @@
+//! The control API: wire types, handlers, typed client.

@@ -1,0 +1,1 @@
+//! The system definition: parse with positions, resolve, validate, lint.

@@ -1,0 +1,1 @@
+//! The data plane: one address per edge, streams both ways.

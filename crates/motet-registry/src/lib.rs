@@ -1,0 +1,1 @@
+//! Instances, leases, health, and endpoint sets as watched facts.

@@ -1,0 +1,1 @@
+//! Reconciles wanted services with running processes.

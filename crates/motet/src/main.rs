@@ -1,0 +1,2 @@
+//! The `motet` binary.
+fn main() {}
