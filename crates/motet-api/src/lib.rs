@@ -1,1 +1,20 @@
-//! The control API: wire types, handlers, typed client.
+//! The control API of a running system: what `motet ps`, `logs`, `scale` and the rest speak with the process that runs it.
+//!
+//! HTTP over a socket that only its owner may open, and over loopback with a token. The document that describes it is
+//! [`document::openapi`], kept in the repository as `schema/control-api.openapi.json` and checked for drift.
+//!
+//! Invariants:
+//! - This crate decides nothing. Handlers translate between [`wire`] and the port [`port::Control`], which the binary implements.
+//! - Wire types belong to this crate alone: no context knows them, so none can leak its insides by accident.
+//! - Nothing here listens beyond loopback.
+//!
+//! Map: [`wire`] (what travels), [`port`] (what the API needs from the system), [`server`] (listeners, token, routes),
+//! [`client`] (the typed client that the commands use), [`document`] (the OpenAPI document).
+
+pub mod client;
+pub mod document;
+pub mod error;
+pub mod port;
+pub mod server;
+mod sse;
+pub mod wire;

@@ -1,0 +1,118 @@
+//! The typed client that the commands use, over the system's socket.
+
+use crate::{
+    error::CallError,
+    sse,
+    wire::{Applied, ApplyRequest, LogEvent, Problem, ScaleRequest, System},
+};
+use futures_util::{Stream, StreamExt, stream};
+use reqwest::{Method, RequestBuilder, Response};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{path::Path, time::Duration};
+
+/// How long an answer may take that is not a stream.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// Speaks with one running system.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+}
+
+impl Client {
+    /// A client of the system that listens on `socket`. Nothing is sent yet.
+    pub fn new(socket: &Path) -> Result<Self, CallError> {
+        let http = reqwest::Client::builder()
+            .unix_socket(socket)
+            .connect_timeout(Duration::from_secs(5))
+            .build()
+            .map_err(CallError::Unreachable)?;
+        Ok(Self { http })
+    }
+
+    /// The system as it is.
+    pub async fn system(&self) -> Result<System, CallError> {
+        let answer = self.send(self.request(Method::GET, "/v1/system").timeout(ANSWER_WITHIN)).await?;
+        read(answer).await
+    }
+
+    /// The system as it is, and again after each change. The stream ends when the system's process does.
+    pub async fn system_changes(&self) -> Result<impl Stream<Item = Result<System, CallError>> + use<>, CallError> {
+        let answer = self.send(self.request(Method::GET, "/v1/system/changes")).await?;
+        Ok(events(answer))
+    }
+
+    /// Lines of output.
+    pub async fn logs(
+        &self,
+        services: &[String],
+        tail: usize,
+        follow: bool,
+    ) -> Result<impl Stream<Item = Result<LogEvent, CallError>> + use<>, CallError> {
+        let path = format!("/v1/logs?service={}&tail={tail}&follow={follow}", services.join(","));
+        let answer = self.send(self.request(Method::GET, &path)).await?;
+        Ok(events(answer))
+    }
+
+    /// Replaces the instances of a service, one by one.
+    pub async fn restart(&self, service: &str) -> Result<(), CallError> {
+        self.post(&format!("/v1/services/{service}/restart"), &serde_json::Value::Null).await.map(drop)
+    }
+
+    /// Sets the number of instances of a service.
+    pub async fn scale(&self, service: &str, instances: u32) -> Result<(), CallError> {
+        self.post(&format!("/v1/services/{service}/scale"), &ScaleRequest { instances }).await.map(drop)
+    }
+
+    /// Makes the system match its definition as it is now.
+    pub async fn apply(&self, request: &ApplyRequest) -> Result<Applied, CallError> {
+        read(self.post("/v1/apply", request).await?).await
+    }
+
+    /// Asks the system to stop.
+    pub async fn down(&self) -> Result<(), CallError> {
+        self.post("/v1/down", &serde_json::Value::Null).await.map(drop)
+    }
+
+    async fn post<T: Serialize>(&self, path: &str, body: &T) -> Result<Response, CallError> {
+        self.send(self.request(Method::POST, path).timeout(ANSWER_WITHIN).json(body)).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("http://localhost{path}"))
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, CallError> {
+        let answer = request.send().await.map_err(CallError::Unreachable)?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        match answer.json::<Problem>().await {
+            Ok(problem) => Err(CallError::Refused(problem)),
+            Err(_) => Err(CallError::Garbled(format!("status {status}"))),
+        }
+    }
+}
+
+async fn read<T: DeserializeOwned>(answer: Response) -> Result<T, CallError> {
+    answer.json().await.map_err(|error| CallError::Garbled(error.to_string()))
+}
+
+fn events<T: DeserializeOwned>(answer: Response) -> impl Stream<Item = Result<T, CallError>> {
+    let mut reader = sse::Reader::default();
+    answer.bytes_stream().flat_map(move |chunk| {
+        let read = match chunk {
+            Ok(bytes) => reader.push(&bytes).map_err(|error| CallError::Garbled(error.to_string())),
+            Err(error) => Err(CallError::Unreachable(error)),
+        };
+        stream::iter(match read {
+            Ok(events) => events.iter().map(decode).collect(),
+            Err(error) => vec![Err(error)],
+        })
+    })
+}
+
+fn decode<T: DeserializeOwned>(event: &sse::Event) -> Result<T, CallError> {
+    serde_json::from_str(&event.data).map_err(|error| CallError::Garbled(format!("event `{}`: {error}", event.name)))
+}

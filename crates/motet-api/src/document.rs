@@ -1,0 +1,39 @@
+//! The OpenAPI document of the control API, made from the handlers so that it cannot say anything else than they do.
+
+use crate::{server, wire};
+use utoipa::OpenApi;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Motet control API",
+        version = "1",
+        description = "What the commands of `motet` speak with the process that runs a system. Errors are problem details (RFC 9457). \
+                       On the socket no token is needed; on loopback send `Authorization: Bearer …` with the token from the system's `control.json`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    paths(
+        server::system,
+        server::system_changes,
+        server::logs,
+        server::restart,
+        server::scale,
+        server::apply,
+        server::down,
+        server::openapi
+    ),
+    components(schemas(wire::LogEvent, wire::Problem))
+)]
+struct Document;
+
+/// The document as a value.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    Document::openapi()
+}
+
+/// The document as it is kept in the repository: JSON with two spaces and a line end at the end.
+pub fn openapi_json() -> String {
+    let mut text = openapi().to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
