@@ -1,2 +1,70 @@
-//! Repository chores.
-fn main() {}
+//! `cargo xtask`: the repository's chores on the command line.
+
+#![expect(clippy::print_stdout, reason = "this is the program's output")]
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use xtask::finding::Severity;
+use xtask::gate;
+use xtask::repo::{self, Repo};
+use xtask::{commands, tidy};
+
+/// Repository chores of Motet.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", version, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Checks the rules that the repository keeps about itself: layers, fences, error pages, links, words.
+    Tidy,
+    /// Lists the commands that the documents tell people to type.
+    Commands,
+    /// Runs all tests, from the tools of the machine to the reference system under load.
+    Test {
+        /// Only this step; may be repeated.
+        #[arg(long, value_name = "STEP")]
+        only: Vec<String>,
+        /// Lists the steps.
+        #[arg(long)]
+        list: bool,
+    },
+}
+
+fn main() -> Result<ExitCode> {
+    let root = repo::root()?;
+    let well = match Arguments::parse().chore {
+        Chore::Tidy => print_findings(&Repo::read(&root)?),
+        Chore::Commands => {
+            for command in commands::collect(&Repo::read(&root)?) {
+                println!("{}:{}: {}", command.path, command.line, command.text);
+            }
+            true
+        }
+        Chore::Test { list: true, .. } => {
+            gate::report::list();
+            true
+        }
+        Chore::Test { only, .. } => gate::run(root, &only)?,
+    };
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print_findings(repo: &Repo) -> bool {
+    let begun = Instant::now();
+    let findings = tidy::check(repo);
+    for finding in &findings {
+        println!("{finding}\n");
+    }
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+    let warnings = findings.len() - errors;
+    let files = repo.files.len();
+    println!("tidy: {files} files, {errors} errors, {warnings} warnings ({} ms)", begun.elapsed().as_millis());
+    errors == 0
+}

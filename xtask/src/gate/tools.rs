@@ -1,0 +1,177 @@
+//! What the tests need of the machine, and how to get it.
+//!
+//! Language toolchains are the reader's own choice and are only looked at. Real servers and the browser are installed
+//! with apt when they are missing and this user may; otherwise one line says what is missing and what to type. Debian's
+//! PostgreSQL would start a server of its own when it is installed: the tests start theirs, so that one is kept from it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+
+use super::report;
+use super::shell::Shell;
+
+/// A toolchain that is looked at and never installed.
+struct Toolchain {
+    program: &'static str,
+    least: (u32, u32),
+    get: &'static str,
+}
+
+const TOOLCHAINS: &[Toolchain] = &[
+    Toolchain { program: "python3", least: (3, 10), get: "https://www.python.org/downloads/" },
+    Toolchain { program: "node", least: (20, 0), get: "https://nodejs.org/en/download" },
+    Toolchain { program: "npm", least: (9, 0), get: "it comes with Node: https://nodejs.org/en/download" },
+];
+
+/// Something that apt can bring.
+struct Package {
+    what: &'static str,
+    is_there: fn() -> bool,
+    packages: &'static [&'static str],
+}
+
+const PACKAGES: &[Package] = &[
+    Package { what: "a C compiler", is_there: || on_path(&["cc"]), packages: &["build-essential"] },
+    Package {
+        what: "Python's venv module",
+        is_there: || succeeds("python3", &["-c", "import venv, ensurepip"]),
+        packages: &["python3-venv"],
+    },
+    Package { what: "PostgreSQL's server", is_there: has_postgres, packages: &["postgresql"] },
+    Package { what: "Chromium", is_there: || on_path(BROWSERS), packages: &["chromium"] },
+];
+
+const BROWSERS: &[&str] = &["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+
+/// Installs the packages that are its arguments; nothing that they bring is started.
+const INSTALL: &str = r#"
+set -eu
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  printf '#!/bin/sh\nexit 101\n' > "$policy"
+  chmod 755 "$policy"
+  trap 'rm -f "$policy"' EXIT
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update --quiet --quiet
+apt-get install --yes --quiet --quiet --no-install-recommends "$@"
+"#;
+
+/// Checks what is there and installs what is missing.
+///
+/// # Errors
+/// When something is missing that cannot be installed here: the message says what to do.
+pub fn provide(shell: &mut Shell) -> Result<()> {
+    let mut missing: Vec<String> = Vec::new();
+    for toolchain in TOOLCHAINS {
+        match version(toolchain.program) {
+            Some(version) if version >= toolchain.least => {
+                report::note(&format!("{} {}.{}", toolchain.program, version.0, version.1));
+            }
+            found => missing.push(format!(
+                "{} {}.{} or newer ({}; get it from {})",
+                toolchain.program,
+                toolchain.least.0,
+                toolchain.least.1,
+                found.map_or("there is none".to_owned(), |(major, minor)| format!("found {major}.{minor}")),
+                toolchain.get
+            )),
+        }
+    }
+    if !missing.is_empty() {
+        bail!("missing: {}", missing.join("; "));
+    }
+    let packages = lacking(PACKAGES);
+    if !packages.is_empty() {
+        install(shell, &packages)?;
+    }
+    let still: Vec<&str> =
+        PACKAGES.iter().filter(|package| !(package.is_there)()).map(|package| package.what).collect();
+    if !still.is_empty() {
+        bail!("missing even after apt: {} (a browser may also be Google Chrome, on the PATH)", still.join(", "));
+    }
+    PACKAGES.iter().for_each(|package| report::note(package.what));
+    Ok(())
+}
+
+fn lacking(packages: &[Package]) -> Vec<&'static str> {
+    packages.iter().filter(|package| !(package.is_there)()).flat_map(|package| package.packages).copied().collect()
+}
+
+fn install(shell: &mut Shell, packages: &[&str]) -> Result<()> {
+    let list = packages.join(" ");
+    if !on_path(&["apt-get"]) {
+        bail!("missing: what Debian calls {list}; install it with this machine's package manager");
+    }
+    let mut arguments = vec!["-c", INSTALL, "install"];
+    arguments.extend(packages);
+    if succeeds("sh", &["-c", "test \"$(id -u)\" = 0"]) {
+        return shell.run("sh", &arguments);
+    }
+    if succeeds("sudo", &["-n", "true"]) {
+        arguments.splice(0..0, ["-n", "sh"]);
+        return shell.run("sudo", &arguments);
+    }
+    bail!("missing: {list}; type `sudo apt-get install {list}` and run this again")
+}
+
+/// The version that a program prints first, as major and minor.
+fn version(program: &str) -> Option<(u32, u32)> {
+    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output().ok()?;
+    parse_version(&String::from_utf8_lossy(&output.stdout))
+}
+
+fn parse_version(text: &str) -> Option<(u32, u32)> {
+    let start = text.find(|letter: char| letter.is_ascii_digit())?;
+    let mut numbers = text[start..].split(|letter: char| !letter.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+fn succeeds(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+fn on_path(programs: &[&str]) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    programs.iter().any(|program| folders.iter().any(|folder| folder.join(program).is_file()))
+}
+
+/// Debian keeps the server's programs out of the PATH.
+fn has_postgres() -> bool {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let is_server = |folder: &Path| folder.join("bin/initdb").is_file() && folder.join("bin/postgres").is_file();
+    versions.into_iter().any(|version| is_server(&version.path())) || on_path(&["initdb"]) && on_path(&["postgres"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_as_the_programs_print_them() {
+        assert_eq!(parse_version("Python 3.11.7\n"), Some((3, 11)));
+        assert_eq!(parse_version("v20.20.2\n"), Some((20, 20)));
+        assert_eq!(parse_version("10.8\n"), Some((10, 8)));
+        assert_eq!(parse_version("command not found"), None);
+    }
+
+    #[test]
+    fn only_what_is_missing_is_asked_for() {
+        let package = |is_there: fn() -> bool| Package { what: "x", is_there, packages: &["x-server", "x-client"] };
+        assert!(lacking(&[package(|| true)]).is_empty());
+        assert_eq!(lacking(&[package(|| true), package(|| false)]), ["x-server", "x-client"]);
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_not_there() {
+        assert!(on_path(&["no-such-program", "sh"]));
+        assert!(!on_path(&["no-such-program"]));
+        assert_eq!(version("no-such-program"), None);
+        assert!(!succeeds("no-such-program", &[]));
+    }
+}
