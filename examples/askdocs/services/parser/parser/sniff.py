@@ -83,7 +83,7 @@ def _is_text(data: bytes) -> bool:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return True
     strange = sum(head.count(bytes([code])) for code in range(32) if code not in (9, 10, 12, 13, 27))
-    return b"\0" not in head and strange * 100 <= len(head)
+    return b"\0" not in head and strange * 100 <= len(head) + 300
 
 
 def _text_kind(data: bytes, name: str, declared: str) -> str:

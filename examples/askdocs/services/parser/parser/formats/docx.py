@@ -20,6 +20,9 @@ _DC = "{http://purl.org/dc/elements/1.1/}"
 _SKIPPED = {f"{_W}del", f"{_W}instrText", "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"}
 
 
+_CONTENTS = 0  # the "level" of a line of the table of contents: left out
+
+
 def read(data: bytes, charset: str | None) -> Extract:
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
@@ -61,6 +64,8 @@ def _heading_levels(archive: zipfile.ZipFile) -> dict[str, int]:
         called = re.fullmatch(r"heading (\d)", (name.get(f"{_W}val", "") if name is not None else "").lower())
         if called:
             levels[style.get(f"{_W}styleId", "")] = int(called[1])
+        elif name is not None and name.get(f"{_W}val", "").lower().startswith("toc "):
+            levels[style.get(f"{_W}styleId", "")] = _CONTENTS
         elif outline is not None and outline.get(f"{_W}val", "9").isdigit() and int(outline.get(f"{_W}val", "9")) < 9:
             levels[style.get(f"{_W}styleId", "")] = int(outline.get(f"{_W}val", "0")) + 1
         elif name is not None and name.get(f"{_W}val", "").lower() == "title":
@@ -93,10 +98,10 @@ def _paragraph(paragraph: ElementTree.Element, levels: dict[str, int], blocks: l
         return
     style = paragraph.find(f"{_W}pPr/{_W}pStyle")
     style_id = style.get(f"{_W}val", "") if style is not None else ""
+    if levels.get(style_id) == _CONTENTS:
+        return
     if style_id in levels:
         blocks.append(Heading(levels[style_id], text))
-    elif style_id.lower().startswith("toc"):
-        return
     elif paragraph.find(f"{_W}pPr/{_W}numPr") is not None or style_id.lower().startswith("list"):
         blocks.append(Block(f"- {text}", "item"))
     else:

@@ -1,6 +1,6 @@
 """HTML, with Python's own tolerant parser: what a reader would read, without menus, scripts and page furniture.
 
-When the page marks its main part (`<main>`, `role="main"`, a single `<article>`), only that part counts.
+When the page marks its main part (`<main>`, `role="main"`, `<article>`), only that part counts. Runs of mere links are left out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ..document import Block, Extract, Heading, decode, one_line, clean
 
 _SKIPPED = {"script", "style", "nav", "template", "svg", "noscript", "button", "select", "textarea", "iframe", "aside", "footer", "math", "object", "dialog"}  # fmt: skip
 _SKIPPED_ROLES = {"navigation", "banner", "contentinfo", "search", "complementary"}
-_SKIPPED_CLASSES = re.compile(r"(^|[\s_-])(navheader|navfooter|navbar|sidebar\w*|sphinxsidebar\w*|related|toc|breadcrumbs?|headerlink|footer|nav-panel|contents|skip-link)($|\s)", re.I)  # fmt: skip
+_SKIPPED_CLASSES = {"navheader", "navfooter", "navbar", "nav", "sidebar", "sphinxsidebar", "related", "toc", "toctree-wrapper", "breadcrumb", "breadcrumbs", "headerlink", "footer", "contents", "skip-link"}  # fmt: skip
 _VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"}
 _ENDS_PARAGRAPH = {"p", "div", "section", "article", "main", "header", "blockquote", "ul", "ol", "dl", "dt", "table", "figure", "figcaption", "hr", "body", "form", "fieldset", "details", "summary", "address", "caption", "thead", "tbody", "center"}  # fmt: skip
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?([\w-]+)|<\?xml[^>]+encoding=[\"']([\w-]+)", re.I)
@@ -27,17 +27,35 @@ def read(data: bytes, charset: str | None) -> Extract:
     reader.feed(raw)
     reader.close()
     reader.finish()
-    main = [block for block, inside in reader.blocks if inside]
-    everything = [block for block, _ in reader.blocks]
+    kept = _without_menus(reader.blocks, reader.links)
+    main = [block for block, inside in kept if inside]
+    everything = [block for block, _ in kept]
     blocks = main if sum(len(block.text) for block in main) >= 200 else everything
     headline = next((block.text for block in blocks if isinstance(block, Heading)), None)
     return Extract(one_line(reader.title) or headline, blocks, warnings)
 
 
+def _without_menus(blocks: list[tuple[Heading | Block, bool]], links: list[bool]) -> list[tuple[Heading | Block, bool]]:
+    """Three and more blocks in a row that are nothing but links are a menu or a table of contents."""
+    kept, at = [], 0
+    while at < len(blocks):
+        end = at
+        while end < len(blocks) and links[end]:
+            end += 1
+        if end - at < 3:
+            kept += blocks[at : end + 1]
+        else:
+            kept += blocks[end : end + 1]
+        at = end + 1
+    return kept
+
+
 class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self.blocks: list[tuple[Heading | Block, bool]] = []
+        self.blocks: list[tuple[Heading | Block, bool]] = []  # each with: does it stand in the main part?
+        self.links: list[bool] = []  # for each block: is it nothing but links?
+        self.linked = 0
         self.title = ""
         self.text: list[str] = []
         self.kind = "paragraph"
@@ -85,8 +103,8 @@ class _Reader(HTMLParser):
         if tag in ("html", "body", "main"):
             return False
         hidden = "hidden" in given or given.get("aria-hidden") == "true"
-        furniture = _SKIPPED_CLASSES.search(given.get("class", "")) and tag not in ("h1", "h2", "h3", "section", "article")
-        return tag in _SKIPPED or given.get("role") in _SKIPPED_ROLES or hidden or bool(furniture)
+        furniture = not _SKIPPED_CLASSES.isdisjoint(given.get("class", "").lower().split())
+        return tag in _SKIPPED or given.get("role") in _SKIPPED_ROLES or hidden or furniture
 
     def handle_endtag(self, tag: str) -> None:
         if tag not in self.open:
@@ -119,6 +137,7 @@ class _Reader(HTMLParser):
             self.title += data
         elif not self.skipping:
             self.text.append(data)
+            self.linked += len(data.strip()) if "a" in self.open[-4:] else 0
 
     def _has_text(self) -> bool:
         return any(part.strip() for part in self.text)
@@ -133,6 +152,9 @@ class _Reader(HTMLParser):
                 block = Block(("- " if self.kind == "item" else "") + text, self.kind)
             if block.text:
                 self.blocks.append((block, bool(self.main)))
+                only_links = self.linked >= len(re.sub(r"^[\d.\s►]+|\s", "", raw)) * 0.8
+                self.links.append(only_links and isinstance(block, Block) and block.kind != "row")
+        self.linked = 0
         if not keep_kind and not self.pre:
             self.kind = "paragraph"
         self.level = 0

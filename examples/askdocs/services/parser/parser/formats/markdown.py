@@ -118,18 +118,19 @@ class _Reader:
 
 
 def inline(text: str) -> str:
-    """Takes the marks out of one line; what stands between back-ticks is left as it is."""
-    parts = re.split(r"(`+)(.+?)\1", text)
-    out = []
-    for place in range(0, len(parts), 3):
-        plain = parts[place]
-        plain = re.sub(r"!\[([^\]]*)\]\([^)]*\)", r"\1", plain)
-        plain = re.sub(r"\[([^\]]+)\](\([^)]*\)|\[[^\]]*\])", r"\1", plain)
-        plain = re.sub(r"<(https?://[^>\s]+|[^>\s@]+@[^>\s]+)>", r"\1", plain)
-        plain = re.sub(r"</?[a-zA-Z][^>]*>", " ", plain)
-        plain = re.sub(r"(\*\*|__|~~)(?=\S)(.+?)(?<=\S)\1", r"\2", plain)
-        plain = re.sub(r"(?<![\w*])\*(?=\S)([^*]+)(?<=\S)\*(?!\w)|(?<!\w)_(?=\S)([^_]+)(?<=\S)_(?!\w)", r"\1\2", plain)
-        out.append(html.unescape(re.sub(r"\\([\\`*_{}\[\]()#+\-.!|<>~])", r"\1", plain)))
-        if place + 2 < len(parts):
-            out.append(parts[place + 2])
-    return one_line(" ".join(part for part in ["".join(out)] if part))
+    """Takes the marks out of one line; what stands between back-ticks is set aside meanwhile and comes back as it was."""
+    code: list[str] = []
+
+    def set_aside(span: re.Match[str]) -> str:
+        code.append(span[2].strip())
+        return f"\x00{len(code) - 1}\x00"
+
+    text = re.sub(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", set_aside, text)
+    text = re.sub(r"!\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    text = re.sub(r"\[([^\]]+)\](\([^()]*(\([^()]*\)[^()]*)*\)|\[[^\]]*\])", r"\1", text)
+    text = re.sub(r"<(https?://[^>\s]+|[^>\s@]+@[^>\s]+)>", r"\1", text)
+    text = re.sub(r"</?[a-zA-Z][^>]*>", " ", text)
+    text = re.sub(r"(\*\*|__|~~)(?=\S)(.+?)(?<=\S)\1", r"\2", text)
+    text = re.sub(r"(?<![\w*])\*(?=\S)([^*]+)(?<=\S)\*(?!\w)|(?<!\w)_(?=\S)([^_]+)(?<=\S)_(?!\w)", r"\1\2", text)
+    text = html.unescape(re.sub(r"\\([\\`*_{}\[\]()#+\-.!|<>~])", r"\1", text))
+    return one_line(re.sub(r"\x00(\d+)\x00", lambda mark: code[int(mark[1])], text))

@@ -1,15 +1,17 @@
-"""PDF, through pypdf. A PDF knows where letters stand, not what a paragraph is: that is guessed here from the lines.
+"""PDF, through PDFium. A PDF knows where letters stand, not what a paragraph is: that is guessed here from the lines.
 
-Headings come from the document's own outline (bookmarks), matched to the lines of their page. Lines that repeat on most pages (running
-heads, page numbers) and tables of contents are dropped, words that were cut at a line's end are put together.
+Headings come from the document's own outline (bookmarks), matched to the lines of their page; without one, numbered lines
+and lines in capitals count. Lines that repeat on many pages (running heads, page numbers) and tables of contents are dropped, words cut at a line's end are put together.
+PDFium is a browser's PDF engine: it reads what people's viewers read, and fast; the process around it is the sandbox.
 """
 
 from __future__ import annotations
 
-import io
-import logging
 import re
 from collections import Counter, defaultdict
+
+import pypdfium2
+import pypdfium2.raw
 
 from ..document import Block, Extract, Heading, Unreadable, clean, one_line
 
@@ -17,90 +19,74 @@ PAGE_LIMIT = 3000
 _DOT_LEADERS = re.compile(r"(\s?\.){4,}\s*[\divxlc]*\s*$|^\s*(\. ){4,}")
 _PAGE_NUMBER = re.compile(r"^[\s\-–—]*(page\s+)?(\d{1,4}|[ivxlc]{1,6})(\s*(of|/)\s*\d{1,4})?[\s\-–—]*$", re.I)
 _ITEM = re.compile(r"^\s*(?:[•◦▪‣∙●○■·–*-]|\(?(?:\d{1,2}|[a-z])[.)])\s+")
+_NUMBERED_HEADING = re.compile(r"^(?:Chapter\s+)?(\d{1,2}(?:\.\d{1,2}){0,3})\.?\s+[A-Z/][^.!?;=]{3,70}$")
+_CAPITALS = re.compile(r"^[A-Z][A-Z &/,-]{3,60}$")
 _BULLET = re.compile(r"^\s*[•◦▪‣∙●○■·–*-]\s+")
+_PASSWORD = pypdfium2.raw.FPDF_ERR_PASSWORD
 
 
 def read(data: bytes, charset: str | None) -> Extract:
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it complains about every harmless oddity
-    from pypdf import PdfReader
-    from pypdf.errors import DependencyError, PyPdfError
-
     try:
-        reader = PdfReader(io.BytesIO(data))
-        if reader.is_encrypted and not reader.decrypt(""):
-            raise _encrypted()
-        count = len(reader.pages)
-    except Unreadable:
-        raise
-    except (DependencyError, NotImplementedError) as error:
-        raise _encrypted() from error
-    except (PyPdfError, RecursionError, *_DAMAGE) as error:
+        document = pypdfium2.PdfDocument(data)
+        count = len(document)
+    except pypdfium2.PdfiumError as error:
+        if getattr(error, "err_code", None) == _PASSWORD:
+            detail = "It asks for a password. Save it without one and add it again."
+            raise Unreadable("encrypted-document", "The PDF is encrypted", detail) from error
         raise _broken(error) from error
+    if count == 0:
+        raise _broken("it has no pages")
     if count > PAGE_LIMIT:
         detail = f"It has {count} pages; {PAGE_LIMIT} are the limit. Split it."
         raise Unreadable("document-too-large", "The document has too many pages", detail)
-    pages, unreadable = [], 0
-    for page in reader.pages:
-        try:
-            pages.append([line.rstrip() for line in clean(page.extract_text() or "").split("\n")])
-        except (PyPdfError, RecursionError, *_DAMAGE):
-            pages.append([])
-            unreadable += 1
-    if count == 0 or unreadable == count:
+    pages = [_lines(document, number) for number in range(count)]
+    unreadable = sum(page is None for page in pages)
+    if unreadable == count:
         raise _broken("none of its pages can be read")
-    if sum(len(line) for page in pages for line in page) < 8 + count:
+    readable = [page or [] for page in pages]
+    if sum(len(line) for page in readable for line in page) < 8 + count:
         detail = "There are only pictures in it, as in a scan. Run it through text recognition (OCR) first."
         raise Unreadable("no-text", "The PDF has no text", detail)
     warnings = [f"{unreadable} of {count} pages could not be read"] if unreadable else []
-    headings = _outline(reader)
-    blocks = _blocks(_without_furniture(pages), headings)
-    return Extract(_title(reader, pages), blocks, warnings)
+    blocks = _blocks(_without_furniture(readable), _outline(document))
+    return Extract(_title(document, readable), blocks, warnings)
 
 
-_DAMAGE = (ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError, OSError, ZeroDivisionError, OverflowError, ArithmeticError, LookupError)  # fmt: skip
-
-
-def _encrypted() -> Unreadable:
-    return Unreadable("encrypted-document", "The PDF is encrypted", "It asks for a password. Save it without one and add it again.")
+def _lines(document: pypdfium2.PdfDocument, number: int) -> list[str] | None:
+    try:
+        page = document[number]
+        text_page = page.get_textpage()
+        text = text_page.get_text_bounded()
+        text_page.close()
+        page.close()
+    except pypdfium2.PdfiumError:
+        return None
+    return [line.rstrip() for line in clean(text).split("\n")]
 
 
 def _broken(why: object) -> Unreadable:
-    reason = one_line(str(why))[:200] or type(why).__name__
-    return Unreadable("broken-document", "The PDF is broken", f"It cannot be read as a PDF ({reason}).")
+    return Unreadable("broken-document", "The PDF is broken", f"It cannot be read as a PDF ({one_line(str(why))[:200]}).")
 
 
-def _title(reader, pages: list[list[str]]) -> str | None:  # noqa: ANN001
-    try:
-        title = one_line(str(reader.metadata.title or "")) if reader.metadata else ""
-    except _DAMAGE:
-        title = ""
+def _title(document: pypdfium2.PdfDocument, pages: list[list[str]]) -> str | None:
+    title = one_line(document.get_metadata_value("Title") or "")
     if title and not re.search(r"^untitled|\.(docx?|tex|dvi|indd|qxd|pdf|html?|texi)$|^microsoft word", title, re.I):
         return title
     for line in (line for page in pages[:2] for line in page):
-        if len(line.strip()) >= 4 and re.search(r"[^\W\d]{3}", line):
+        if re.search(r"[^\W\d_]{3}", line):
             return one_line(line)[:120]
     return None
 
 
-def _outline(reader) -> dict[int, dict[str, Heading]]:  # noqa: ANN001
+def _outline(document: pypdfium2.PdfDocument) -> dict[int, dict[str, Heading]]:
     """Page (from 0) to what its headings look like without blanks and case, so that lines can be compared."""
     found: dict[int, dict[str, Heading]] = defaultdict(dict)
-
-    def walk(entries: list, level: int) -> None:
-        for entry in entries:
-            if isinstance(entry, list):
-                walk(entry, level + 1)
-            else:
-                title = one_line(str(entry.title or ""))
-                page = reader.get_destination_page_number(entry)
-                if title and page is not None and level <= 6:
-                    found[page].setdefault(_key(title), Heading(level, title))
-
-    try:
-        walk(reader.outline, 1)
-    except Exception:  # noqa: BLE001  an outline is a comfort: without it there are no headings, but there is a document
-        return dict(found)
-    return dict(found)
+    for mark in document.get_toc(max_depth=6):
+        title, target = one_line(mark.get_title() or ""), mark.get_dest()
+        page = target.get_index() if target else None
+        if title and page is not None:
+            found[page].setdefault(_key(title), Heading(mark.level + 1, title))
+    return found
 
 
 def _key(text: str) -> str:
@@ -134,6 +120,7 @@ def _blocks(pages: list[list[str]], outline: dict[int, dict[str, Heading]]) -> l
     blocks: list[Heading | Block] = []
     lines: list[str] = []
     began = 1
+    guess = _Guess(usual)
 
     def finish() -> None:
         if lines:
@@ -146,7 +133,7 @@ def _blocks(pages: list[list[str]], outline: dict[int, dict[str, Heading]]) -> l
         wanted = outline.get(number - 1, {})
         at = 0
         while at < len(page):
-            heading, used = _heading_at(page, at, wanted)
+            heading, used = _heading_at(page, at, wanted) if outline else guess.heading(page[at], lines[-1:])
             if heading:
                 finish()
                 blocks.append(heading)
@@ -172,6 +159,25 @@ def _heading_at(page: list[str], at: int, wanted: dict[str, Heading]) -> tuple[H
         if key in wanted:
             return wanted.pop(key), used
     return None, 0
+
+
+class _Guess:
+    """Without an outline: lines in capitals, and numbered lines whose numbers go on from the last heading's."""
+
+    def __init__(self, usual: int) -> None:
+        self.usual = usual
+        self.chapter = 0
+
+    def heading(self, line: str, before: list[str]) -> tuple[Heading | None, int]:
+        if before and len(before[0]) > self.usual * 0.85 and before[0][-1:] not in ".!?:":
+            return None, 0  # in the middle of a sentence
+        numbered = _NUMBERED_HEADING.match(line.strip())
+        if numbered and not re.search(r"\s\d+$", line):  # that would be a line of the table of contents
+            chapter, level = int(numbered[1].split(".")[0]), numbered[1].count(".") + 1
+            if chapter == self.chapter + 1 or level > 1 and chapter == self.chapter:
+                self.chapter = chapter
+                return Heading(level, one_line(line)), 1
+        return (Heading(1, one_line(line)), 1) if _CAPITALS.match(line.strip()) else (None, 0)
 
 
 def _ends_paragraph(previous: str, line: str, usual: int) -> bool:

@@ -65,8 +65,17 @@ class _Reader:
         self.finish()
         if rule not in self.levels:
             self.levels.append(rule)
+        text = self.plain(text)
         self.title = self.title or text
         self.blocks.append(Heading(self.levels.index(rule) + 1, text))
+
+    def plain(self, text: str) -> str:
+        """Without reStructuredText's marks, when the headings show that it is reStructuredText."""
+        if self.levels:
+            text = re.sub(r":[\w:+-]+:`([^`<]+?)(\s*<[^`>]*>)?`", r"\1", text)
+            text = re.sub(r"`([^`<]+?)(\s*<[^`>]*>)?`__?", r"\1", text)
+            text = re.sub(r"(?<=\w)_(?=[\s.,;:)]|$)|\\ ", "", text)
+        return " ".join(re.sub(r"::$", ":", text).replace("``", "`").split())
 
     def finish(self) -> None:
         """Ends the paragraph: kept line by line when its layout means something, else flowed into one line."""
@@ -88,12 +97,7 @@ class _Reader:
             items[-1].append(line.strip())
         for item in items:
             kind = "item" if _ITEM.match(item[0]) else "paragraph"
-            self.blocks.append(Block(_joined(item), kind, self.number))
-
-
-def _joined(lines: list[str]) -> str:
-    text = re.sub(r"::$", ":", " ".join(lines))
-    return " ".join(text.replace("``", "`").split())
+            self.blocks.append(Block(self.plain(" ".join(item)), kind, self.number))
 
 
 def _is_underlined(line: str, following: str) -> bool:
