@@ -2,6 +2,21 @@
 //!
 //! [`system::System`] is the result: every default filled in, every reference looked up, every path absolute.
 //! Whoever holds one need not doubt it. The crate reads the files of a definition and nothing else: it starts nothing,
-//! opens no socket and asks no clock.
+//! opens no socket, asks no clock, and reads no environment (it is passed in).
 
+pub mod code;
+pub mod finding;
+pub mod load;
+pub mod report;
+pub mod source;
 pub mod system;
+
+mod decode;
+mod keys;
+mod lint;
+mod rules;
+mod spelling;
+
+pub use finding::{Finding, Problems, Severity};
+pub use load::{LoadOptions, Loaded, check, find, load};
+pub use report::Style;

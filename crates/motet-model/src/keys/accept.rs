@@ -1,0 +1,374 @@
+//! Holds a tree against the table: unknown keys, wrong types, wrong values, missing keys.
+
+use super::{Default, Fields, Key, KeyKind, Kind, Shape, all};
+use crate::{
+    code,
+    finding::Finding,
+    source::{
+        Sources, Span,
+        tree::{Entry, Map, Node, Scalar, Value},
+    },
+    spelling,
+};
+
+/// How much of a definition a tree is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// A file or a profile by itself, before anything is laid over it: keys may be missing, `null` removes, variables are not replaced.
+    Fragment,
+    /// The definition as it will be run.
+    Whole,
+}
+
+/// Checks a tree and adds what is wrong to `findings`.
+pub(crate) fn accept(node: &Node, shape: &Shape, part: Part, sources: &Sources, findings: &mut Vec<Finding>) {
+    Acceptor { part, sources, findings }.node(node, shape, node.span, "the definition");
+}
+
+struct Acceptor<'a> {
+    part: Part,
+    sources: &'a Sources,
+    findings: &'a mut Vec<Finding>,
+}
+
+impl Acceptor<'_> {
+    /// `name` says in messages whose value it is: a key in backquotes.
+    fn node(&mut self, node: &Node, shape: &Shape, key: Span, name: &str) {
+        match (&node.value, shape) {
+            (Value::Null, shape) => self.null(shape, key, name),
+            (Value::Scalar(scalar), Shape::One(kind)) => self.scalar(scalar, node.span, *kind, name),
+            (Value::List(items), Shape::List(item)) => {
+                for node in items {
+                    self.item(node, item, name);
+                }
+            }
+            (Value::Map(map), Shape::Fields(fields)) => self.fields(map, fields, key),
+            (Value::Map(map), Shape::Map(keys, value)) => self.free(map, *keys, value),
+            (_, Shape::Either(shapes)) => match shapes.iter().find(|shape| takes(shape, &node.value)) {
+                Some(shape) => self.node(node, shape, key, name),
+                None => self.wrong_type(node, shape, key, name),
+            },
+            _ => self.wrong_type(node, shape, key, name),
+        }
+    }
+
+    fn item(&mut self, node: &Node, shape: &Shape, name: &str) {
+        match &node.value {
+            Value::Null => self.findings.push(
+                Finding::error(code::EMPTY_VALUE, format!("an item of {name} is empty"))
+                    .at(node.span, "nothing stands here")
+                    .help("write a value after the dash, or remove it"),
+            ),
+            _ => self.node(node, shape, node.span, &format!("an item of {name}")),
+        }
+    }
+
+    fn null(&mut self, shape: &Shape, key: Span, name: &str) {
+        if self.part == Part::Fragment {
+            return;
+        }
+        match shape {
+            Shape::Map(..) => {}
+            Shape::Fields(fields) => self.fields(&Map::default(), fields, key),
+            Shape::Either(shapes) if shapes.iter().any(|shape| matches!(shape, Shape::Fields(_))) => {
+                self.empty_value(shape, key, name);
+            }
+            _ => self.empty_value(shape, key, name),
+        }
+    }
+
+    fn empty_value(&mut self, shape: &Shape, key: Span, name: &str) {
+        self.findings.push(
+            Finding::error(code::EMPTY_VALUE, format!("{name} has no value"))
+                .at(key, "nothing stands after it")
+                .help(format!("write {}, or remove the key", words(shape))),
+        );
+    }
+
+    fn scalar(&mut self, scalar: &Scalar, span: Span, kind: Kind, name: &str) {
+        if self.part == Part::Fragment && scalar.text.contains('$') {
+            return;
+        }
+        let Err(wrong) = kind.check(scalar) else { return };
+        // A value out of a variable may be a secret: the message shows what was written, which is the variable's name.
+        let written = match scalar.from_variable {
+            true => shorten(self.sources.text_at(span)),
+            false => shorten(&scalar.text),
+        };
+        let message = match (scalar.from_variable, written.is_empty()) {
+            (_, true) => format!("{name} {}", wrong.message),
+            (true, false) => format!("the value of `{written}` {}", wrong.message),
+            (false, false) => format!("`{written}` {}", wrong.message),
+        };
+        let help = match scalar.from_variable {
+            true => wrong.help.map(|help| format!("{help}; the value comes from a variable, which is not shown here")),
+            false => wrong.help,
+        };
+        self.findings.push(Finding::error(wrong.code, message).at(span, wrong.label).maybe_help(help));
+    }
+
+    fn free(&mut self, map: &Map, keys: KeyKind, value: &Shape) {
+        for entry in map.iter() {
+            self.free_key(entry, keys);
+            self.node(&entry.value, value, entry.key_span, &format!("`{}`", shorten(&entry.key)));
+        }
+    }
+
+    fn free_key(&mut self, entry: &Entry, keys: KeyKind) {
+        let scalar = Scalar { text: entry.key.to_string(), plain: true, from_variable: false };
+        match keys {
+            KeyKind::Name => self.scalar(&scalar, entry.key_span, Kind::Name, "the name"),
+            KeyKind::UrlPath => self.scalar(&scalar, entry.key_span, Kind::UrlPath, "the path"),
+            KeyKind::Service => {}
+            KeyKind::Variable => {
+                let key = &*entry.key;
+                if key.is_empty() || key.contains(['=', '\0']) || key.contains(char::is_whitespace) {
+                    self.findings.push(
+                        Finding::error(code::INVALID_ENV_NAME, format!("`{}` cannot name an environment variable", shorten(key)))
+                            .at(entry.key_span, "not a name for a variable")
+                            .help("write letters, digits and underscores, as in `LOG_LEVEL: info`; `KEY=value` is written `KEY: value`"),
+                    );
+                }
+            }
+        }
+    }
+
+    fn fields(&mut self, map: &Map, fields: &'static Fields, place: Span) {
+        for entry in map.iter() {
+            match fields.key(&entry.key) {
+                Some(key) => self.node(&entry.value, &key.shape, entry.key_span, &format!("`{}`", key.name)),
+                None if fields.id == "definition" && entry.key.starts_with("x-") => {}
+                None => self.unknown_key(entry, map, fields),
+            }
+        }
+        self.only_one(map, fields);
+        if self.part == Part::Whole {
+            self.missing(map, fields, place);
+        }
+    }
+
+    fn only_one(&mut self, map: &Map, fields: &Fields) {
+        let mut written = fields.one_of.iter().filter_map(|name| map.entry(name));
+        let Some(first) = written.next() else { return };
+        for second in written {
+            if matches!(first.value.value, Value::Null) || matches!(second.value.value, Value::Null) {
+                continue;
+            }
+            self.findings.push(
+                Finding::error(
+                    code::TWO_OF_ONE,
+                    format!("{} has `{}` and `{}`, and only one of them may stand", fields.what, first.key, second.key),
+                )
+                .at(second.key_span, "and this")
+                .also(first.key_span, "this")
+                .help("remove one of them; where profiles differ, write each into its profile"),
+            );
+        }
+    }
+
+    fn missing(&mut self, map: &Map, fields: &Fields, place: Span) {
+        for key in fields.keys.iter().filter(|key| key.default == Default::Required && map.entry(key.name).is_none()) {
+            self.findings.push(
+                Finding::error(code::MISSING_KEY, format!("{} needs the key `{}`", fields.what, key.name))
+                    .at(place, format!("`{}` is missing", key.name))
+                    .help(format!("add {}", as_code(key.example))),
+            );
+        }
+        let none = fields.one_of.iter().all(|name| map.entry(name).is_none());
+        // A key that is meant to be one of them and is misspelled has been reported already.
+        let misspelled = map.iter().any(|entry| {
+            fields.key(&entry.key).is_none() && spelling::nearest(&entry.key, fields.one_of.iter().copied()).is_some()
+        });
+        if fields.one_needed && none && !misspelled {
+            self.findings.push(one_missing(fields, place));
+        }
+    }
+
+    fn unknown_key(&mut self, entry: &Entry, map: &Map, fields: &'static Fields) {
+        let key = &*entry.key;
+        let free = fields.keys.iter().map(|key| key.name).filter(|name| map.entry(name).is_none());
+        let help = foreign_word(key, fields)
+            .or_else(|| spelling::nearest(key, free).map(|near| format!("did you mean `{near}`?")))
+            .or_else(|| belongs_elsewhere(key))
+            .unwrap_or_else(|| {
+                let known: Vec<_> = fields.keys.iter().map(|key| key.name).collect();
+                format!("{} has the keys {}", fields.what, spelling::all_of(known.iter().map(|&name| name.to_owned())))
+            });
+        self.findings.push(
+            Finding::error(code::UNKNOWN_KEY, format!("{} has no key `{}`", fields.what, shorten(key)))
+                .at(entry.key_span, "unknown key")
+                .help(help),
+        );
+    }
+
+    fn wrong_type(&mut self, node: &Node, shape: &Shape, key: Span, name: &str) {
+        let found = match &node.value {
+            Value::Null => "nothing",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a map",
+            Value::Scalar(_) => "a single value",
+        };
+        // A collection begins on the next line or with its bracket: the key is the better place to point at.
+        let span = if matches!(node.value, Value::Scalar(_)) { node.span } else { key };
+        self.findings.push(
+            Finding::error(code::WRONG_TYPE, format!("{name} has to be {}, and it is {found}", words(shape)))
+                .at(span, format!("expected {}", words(shape)))
+                .maybe_help(way_to_write(node, shape)),
+        );
+    }
+}
+
+fn takes(shape: &Shape, value: &Value) -> bool {
+    matches!(
+        (shape, value),
+        (Shape::One(_), Value::Scalar(_))
+            | (Shape::List(_), Value::List(_))
+            | (Shape::Fields(_) | Shape::Map(..), Value::Map(_))
+    )
+}
+
+/// What a shape is, with its article.
+pub(crate) fn words(shape: &Shape) -> String {
+    match shape {
+        Shape::One(kind) => kind.words(),
+        Shape::Fields(fields) => format!("a map with the keys of {}", fields.what),
+        Shape::Map(KeyKind::Service | KeyKind::Name, _) => "a map with a name before each colon".into(),
+        Shape::Map(KeyKind::Variable, _) => "a map of `NAME: value`".into(),
+        Shape::Map(KeyKind::UrlPath, _) => "a map with a path before each colon".into(),
+        Shape::List(_) => "a list".into(),
+        Shape::Either(shapes) => {
+            let words: Vec<_> = shapes.iter().map(words).collect();
+            match words.as_slice() {
+                [before @ .., last] if !before.is_empty() => format!("{} or {last}", before.join(", ")),
+                _ => words.concat(),
+            }
+        }
+    }
+}
+
+/// The same value in the form that is wanted, where that can be guessed.
+fn way_to_write(node: &Node, shape: &Shape) -> Option<String> {
+    match (&node.value, shape) {
+        (Value::Scalar(scalar), Shape::List(_)) => Some(format!("write `[{}]`", shown(scalar))),
+        (Value::Scalar(scalar), Shape::Fields(fields)) => {
+            let key = fields.keys.iter().find(|key| key.default == Default::Required).or(fields.keys.first())?;
+            Some(format!("write `{{ {}: {} }}`", key.name, shown(scalar)))
+        }
+        (Value::List(items), Shape::Map(keys, _)) => {
+            let first = items.iter().find_map(Node::as_scalar)?;
+            match (keys, first.text.split_once('=')) {
+                (KeyKind::Variable, Some((name, value))) => {
+                    Some(format!("write `{}: {}`, one per line", shorten(name), shorten(value)))
+                }
+                (KeyKind::Service, _) => {
+                    Some(format!("write `{}: {{}}`, one per line: each has rules of its own", shorten(&first.text)))
+                }
+                _ => Some(format!("write `{}: …`, one per line, without dashes", shorten(&first.text))),
+            }
+        }
+        (Value::Map(_), Shape::List(_)) => {
+            Some("write the items in brackets, `[a, b]`, or one per line with a dash".into())
+        }
+        (Value::List(items), Shape::One(_)) if items.len() == 1 => {
+            Some("write the value without brackets or dash".into())
+        }
+        _ => None,
+    }
+}
+
+fn shown(scalar: &Scalar) -> String {
+    if scalar.from_variable { "…".to_owned() } else { shorten(&scalar.text) }
+}
+
+fn one_missing(fields: &Fields, place: Span) -> Finding {
+    if fields.id == "service" {
+        return Finding::error(code::NO_RUN, "nothing says how this service runs")
+            .at(place, "`process`, `container` or `external` is missing")
+            .help(concat!(
+                "a service is four lines:\n\n",
+                "  embedder:\n",
+                "    path: services/embedder\n",
+                "    process: { command: ./embedder }   # or container: { image: … }, or external: { url: … }\n",
+                "    ready: { http: /healthz }"
+            ));
+    }
+    let choices = spelling::either(fields.one_of);
+    Finding::error(code::MISSING_KEY, format!("{} needs one of the keys {choices}", fields.what))
+        .at(place, "none of them stands here")
+        .help(match fields.key(fields.one_of[0]) {
+            Some(key) => format!("add {}", as_code(key.example)),
+            None => format!("add one of {choices}"),
+        })
+}
+
+/// Words of Compose and Kubernetes, and what they are called here.
+fn foreign_word(key: &str, fields: &Fields) -> Option<String> {
+    let text = match (fields.id, key) {
+        ("service", "depends_on" | "dependsOn") => {
+            "write `uses: { other: {} }` for a service that is called, or `after: [other]` for order alone"
+        }
+        ("service", "image") => "write `container: { image: … }`",
+        ("service", "command" | "cmd" | "run" | "exec" | "entrypoint") => "write `process: { command: … }`",
+        ("service", "environment") => "here it is called `env`, and it is a map: `env: { KEY: value }`",
+        ("service", "env_file") => "write `env: { KEY: \"${KEY}\" }`; `.env` beside motet.yaml is read for `${…}`",
+        ("service", "ports" | "expose") => {
+            "a service needs no port of its own: it gets one in `$PORT`; what is public is said in `gateway.routes`"
+        }
+        ("service", "healthcheck" | "health" | "readinessProbe" | "readiness") => "write `ready: { http: /healthz }`",
+        ("service", "livenessProbe" | "liveness") => "write `alive: { http: /healthz }`",
+        ("service", "replicas" | "deploy" | "instances") => "write `scale: 3`",
+        ("service", "working_dir" | "cwd" | "dir" | "directory" | "folder") => "here it is called `path`",
+        ("service", "volumes") => "a service keeps its data in `store`; files beside its code are simply there",
+        ("service", "url") => "write `external: { url: … }`",
+        ("service", "stop_grace_period") => "write `stop: { grace: 10s }`",
+        ("service", "openapi" | "api" | "spec") => "here it is called `contract`",
+        ("service", "dependencies" | "calls" | "links" | "requires") => "here it is called `uses`",
+        ("service", "database" | "db") => "write `store: { sqlite: {} }` or `store: { postgres: {} }`",
+        ("definition", "version") => "here it is called `motet`: write `motet: 1`",
+        ("definition", "name") => "here it is called `system`",
+        ("definition", "routes" | "listen") => "it stands under `gateway`",
+        ("definition", "networks" | "volumes") => {
+            "nothing like it is needed: edges connect services, and stores keep their data"
+        }
+        ("ready" | "alive", "path" | "url" | "httpGet") => "write `http: /healthz`",
+        ("ready" | "alive", "retries" | "failureThreshold") => "here it is called `failures`",
+        ("ready" | "alive", "start_period" | "initialDelaySeconds") => "here it is called `grace`",
+        ("ready" | "alive", "test" | "exec") => "here it is called `command`",
+        ("edge" | "route", "retries") => "write `retry: { attempts: 3 }`",
+        ("retry", "retries" | "max" | "count") => "here it is called `attempts`, and counts the first try too",
+        ("route", "service") => "here it is called `to`",
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
+/// Where a key of this name does stand, when it exists somewhere.
+fn belongs_elsewhere(key: &str) -> Option<String> {
+    let mut paths: Vec<String> =
+        all().into_iter().filter(|placed| placed.key.name == key).map(|placed| placed.path).collect();
+    paths.sort_by_key(|path| path.matches('.').count());
+    paths.truncate(3);
+    (!paths.is_empty()).then(|| format!("`{key}` exists elsewhere: {}", spelling::either_text(paths)))
+}
+
+fn as_code(example: &str) -> String {
+    if example.contains('\n') { format!("\n\n{example}") } else { format!("`{example}`") }
+}
+
+/// A text as it is repeated in a message: one line, not too long.
+pub(crate) fn shorten(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if line.chars().count() <= LONGEST {
+        return line;
+    }
+    let short: String = line.chars().take(LONGEST - 1).collect();
+    format!("{short}…")
+}
+
+impl Key {
+    /// What may stand under it, in words.
+    pub(crate) fn words(&self) -> String {
+        words(&self.shape)
+    }
+}
