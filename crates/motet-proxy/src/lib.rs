@@ -1,1 +1,69 @@
-//! The data plane: one address per edge, streams both ways.
+//! The data plane: one address per edge, a gateway for routes, streams both ways.
+//!
+//! What it does with a request is written in `stack.rs`, top to bottom. Everything else serves that page.
+//!
+//! Invariants:
+//! - A body is never collected. At most [`policy::Retry::replay_max`] bytes of a request are kept, for sending it again.
+//! - One event loop per worker thread. A connection, the request on it, and the upstream connection that serves it stay on one thread; what
+//!   workers share are counters.
+//! - When a caller goes away, its upstream call ends at once: the connection is closed (HTTP/1) or the stream reset (HTTP/2).
+//! - A request is repeated only when nothing of it was sent, or doing it twice is the same as doing it once.
+//! - Motet's own answers are problem documents, made in `rescue.rs` and nowhere else; the status of an instance's answer is never changed.
+//! - Nothing here knows the registry, the supervisor or the definition: it watches endpoint sets and is told edges and routes. It
+//!   starts nothing, probes nothing, writes nothing to disk.
+//!
+//! Map: [`service`] (the handle), [`spec`] (edges and routes), [`policy`], [`config`], [`error`], [`stats`] (counters);
+//! inside: `worker` (one event loop), `listener`, `lane` (an edge as a worker sees it), `pool` (an instance and its connections),
+//! `stack` and `stage` (the way of a request), `body`, `flight` (what ends with an answer), `rescue`, `headers`, `trace_context`,
+//! `load`, `bind`, `holder`.
+//!
+//! ```
+//! use motet_kernel::{endpoint::EndpointSet, task::TaskGroup};
+//! use motet_proxy::{Config, EdgePolicy, EdgeSpec, Protocol, Proxy};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let group = TaskGroup::new();
+//! let proxy = Proxy::start(Config::default(), &group)?;
+//! let (_publish, endpoints) = tokio::sync::watch::channel(EndpointSet::default());
+//! let edge = EdgeSpec {
+//!     name: "answerer->embedder".parse()?,
+//!     policy: EdgePolicy::default(),
+//!     protocol: Protocol::Http1,
+//!     endpoints,
+//!     listen: None,
+//! };
+//! let addresses = proxy.apply(vec![edge], None).await?;
+//! println!("EMBEDDER_URL=http://{}", addresses.edges[&"answerer->embedder".parse()?]);
+//! group.cancel();
+//! group.wait().await;
+//! # Ok(()) }
+//! ```
+
+mod bind;
+mod body;
+pub mod config;
+pub mod error;
+mod flight;
+mod headers;
+mod holder;
+mod journey;
+mod lane;
+mod listener;
+mod load;
+pub mod policy;
+mod pool;
+mod rescue;
+pub mod service;
+pub mod spec;
+mod stack;
+mod stage;
+pub mod stats;
+mod trace_context;
+mod worker;
+
+pub use config::Config;
+pub use error::{ApplyError, StartError};
+pub use policy::{EdgePolicy, Retry};
+pub use service::{Addresses, Handle, Proxy, StillBusy};
+pub use spec::{Door, EdgeSpec, GatewaySpec, Protocol, RouteSpec};
+pub use stats::DoorStats;

@@ -1,0 +1,277 @@
+//! The two bodies of a request. Neither is ever collected.
+//!
+//! [`Reply`] goes to the caller: the instance's frames as they come, or a short text of ours. It carries what must end with it (the
+//! instance's ticket, the connection, the counters), so that dropping it, at whatever moment, cancels the upstream call.
+//!
+//! [`Source`] holds the caller's body, and each try gets an [`Outbound`] from it. While it may have to be sent again, the frames that
+//! went by are kept, up to a limit; beyond it the body goes out once.
+
+use crate::flight::Flight;
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::{
+    cell::RefCell,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+/// Why an answer ended before it was complete.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Cut {
+    #[error("the instance broke off its answer")]
+    Upstream(#[source] hyper::Error),
+    #[error("the deadline passed while the answer was under way")]
+    Deadline,
+}
+
+/// What the caller gets.
+pub(crate) enum Reply {
+    /// A text of ours, or nothing.
+    Made(Option<Bytes>),
+    /// An instance's answer.
+    Streamed(Streamed),
+}
+
+/// An instance's answer and what ends with it.
+pub(crate) struct Streamed {
+    incoming: Incoming,
+    /// Gone as soon as the answer is complete.
+    flight: Option<Flight>,
+}
+
+impl Reply {
+    pub(crate) fn made(text: impl Into<Bytes>) -> Self {
+        Self::Made(Some(text.into()).filter(|text: &Bytes| !text.is_empty()))
+    }
+
+    pub(crate) fn streamed(incoming: Incoming, flight: Flight) -> Self {
+        let mut streamed = Streamed { incoming, flight: Some(flight) };
+        streamed.end_if_complete();
+        Self::Streamed(streamed)
+    }
+}
+
+impl Streamed {
+    fn end_if_complete(&mut self) {
+        if self.incoming.is_end_stream()
+            && let Some(flight) = self.flight.take()
+        {
+            flight.complete();
+        }
+    }
+}
+
+impl Drop for Streamed {
+    fn drop(&mut self) {
+        // A server that knows the length may not ask for the end.
+        self.end_if_complete();
+    }
+}
+
+impl Body for Reply {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let streamed = match self.get_mut() {
+            Self::Made(text) => return Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Self::Streamed(streamed) => streamed,
+        };
+        match Pin::new(&mut streamed.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                streamed.end_if_complete();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                if let Some(flight) = streamed.flight.take() {
+                    flight.complete();
+                }
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                if let Some(flight) = streamed.flight.take() {
+                    flight.cut();
+                }
+                Poll::Ready(Some(Err(Cut::Upstream(error))))
+            }
+            Poll::Pending => {
+                let Some(flight) = &mut streamed.flight else { return Poll::Pending };
+                ready!(flight.poll_deadline(cx));
+                if let Some(flight) = streamed.flight.take() {
+                    flight.cut();
+                }
+                Poll::Ready(Some(Err(Cut::Deadline)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Made(text) => text.is_none(),
+            Self::Streamed(streamed) => streamed.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Made(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
+            Self::Streamed(streamed) => streamed.incoming.size_hint(),
+        }
+    }
+}
+
+/// The caller's body broke off.
+#[derive(Debug, thiserror::Error)]
+#[error("the caller's request body broke off")]
+pub(crate) struct CallerBroke;
+
+/// The caller's body, from which each try gets its own.
+#[derive(Clone)]
+pub(crate) struct Source(Option<Rc<RefCell<Kept>>>);
+
+struct Kept {
+    incoming: Incoming,
+    frames: Vec<Part>,
+    bytes: usize,
+    limit: usize,
+    /// Everything that came so far is in `frames`.
+    intact: bool,
+    ended: bool,
+    /// Which try may read. An older one that has not been dropped yet reads nothing more.
+    turn: u32,
+    hint: SizeHint,
+}
+
+#[derive(Clone)]
+enum Part {
+    Data(Bytes),
+    Trailers(HeaderMap),
+}
+
+impl Source {
+    /// Keeps up to `limit` bytes for sending them again; 0 when it must not be sent again.
+    pub(crate) fn new(incoming: Incoming, limit: usize) -> Self {
+        if incoming.is_end_stream() {
+            return Self(None);
+        }
+        let hint = incoming.size_hint();
+        Self(Some(Rc::new(RefCell::new(Kept {
+            incoming,
+            frames: Vec::new(),
+            bytes: 0,
+            limit,
+            intact: true,
+            ended: false,
+            turn: 0,
+            hint,
+        }))))
+    }
+
+    /// Whether all of it can be sent (again).
+    pub(crate) fn is_intact(&self) -> bool {
+        self.0.as_ref().is_none_or(|kept| kept.borrow().intact)
+    }
+
+    /// The body for the next try. Ends the turn of the one before.
+    pub(crate) fn next_try(&self) -> Outbound {
+        Outbound(self.0.as_ref().map(|kept| {
+            kept.borrow_mut().turn += 1;
+            (Rc::clone(kept), kept.borrow().turn, 0)
+        }))
+    }
+
+    /// No further try will follow: what was kept is freed.
+    pub(crate) fn seal(&self) {
+        if let Some(kept) = &self.0 {
+            let mut kept = kept.borrow_mut();
+            kept.limit = 0;
+            if kept.frames.is_empty() {
+                return;
+            }
+            kept.intact = false;
+        }
+    }
+}
+
+/// What one try sends: where it is in the kept frames, then live.
+pub(crate) struct Outbound(Option<(Rc<RefCell<Kept>>, u32, usize)>);
+
+impl Body for Outbound {
+    type Data = Bytes;
+    type Error = CallerBroke;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CallerBroke>>> {
+        let Some((kept, turn, position)) = &mut self.get_mut().0 else { return Poll::Ready(None) };
+        let kept = &mut *kept.borrow_mut();
+        if kept.turn != *turn {
+            return Poll::Ready(Some(Err(CallerBroke)));
+        }
+        if let Some(part) = kept.frames.get(*position) {
+            *position += 1;
+            let frame = match part.clone() {
+                Part::Data(bytes) => Frame::data(bytes),
+                Part::Trailers(trailers) => Frame::trailers(trailers),
+            };
+            if !kept.intact && *position == kept.frames.len() {
+                kept.frames = Vec::new();
+                *position = 0;
+            }
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        if kept.ended {
+            return Poll::Ready(None);
+        }
+        let frame = match ready!(Pin::new(&mut kept.incoming).poll_frame(cx)) {
+            Some(Ok(frame)) => frame,
+            Some(Err(_)) => return Poll::Ready(Some(Err(CallerBroke))),
+            None => {
+                kept.ended = true;
+                return Poll::Ready(None);
+            }
+        };
+        if kept.keep(&frame) {
+            *position += 1
+        } else {
+            *position = 0
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let Some((kept, _, position)) = &self.0 else { return true };
+        let kept = kept.borrow();
+        *position >= kept.frames.len() && (kept.ended || kept.incoming.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            None => SizeHint::with_exact(0),
+            // Asked once, before the first frame.
+            Some((kept, ..)) => kept.borrow().hint.clone(),
+        }
+    }
+}
+
+impl Kept {
+    /// Keeps a frame if everything can be kept; otherwise lets go of all.
+    fn keep(&mut self, frame: &Frame<Bytes>) -> bool {
+        let part = match (frame.data_ref(), frame.trailers_ref()) {
+            (Some(data), _) => Part::Data(data.clone()),
+            (_, Some(trailers)) => Part::Trailers(trailers.clone()),
+            _ => return self.intact,
+        };
+        if let Part::Data(data) = &part {
+            self.bytes += data.len();
+        }
+        if !self.intact || self.bytes > self.limit {
+            self.intact = false;
+            self.frames = Vec::new();
+            return false;
+        }
+        self.frames.push(part);
+        true
+    }
+}

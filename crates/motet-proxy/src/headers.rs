@@ -1,0 +1,162 @@
+//! What a proxy does to header fields: takes off what belongs to one hop (RFC 9110, section 7.6.1), and tells the next hop what it
+//! needs to know.
+//!
+//! | Header | To the callee |
+//! |---|---|
+//! | `x-motet-caller` | who calls: the edge's caller, or `gateway` |
+//! | `x-motet-deadline-ms` | how many milliseconds the caller will still wait |
+//! | `x-motet-attempt` | which try this is, from 1 |
+//! | `Forwarded`, `X-Forwarded-For`, `-Host`, `-Proto`, `Via` | set by the gateway; inside the system passed on as they are |
+//!
+//! To the caller: `x-motet-attempts`, when it took more than one.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Version,
+    header::{self, AsHeaderName},
+};
+use std::{fmt::Write, net::IpAddr, time::Duration};
+
+pub(crate) const CALLER: HeaderName = HeaderName::from_static("x-motet-caller");
+pub(crate) const DEADLINE: HeaderName = HeaderName::from_static("x-motet-deadline-ms");
+pub(crate) const ATTEMPT: HeaderName = HeaderName::from_static("x-motet-attempt");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Takes off what belongs to one hop. `Connection` may name further fields, but not those that frame or address the message:
+/// a caller must not be able to make us drop them.
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    const KEPT: [HeaderName; 4] = [header::HOST, header::CONTENT_LENGTH, header::TE, header::CONTENT_TYPE];
+    if headers.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> = tokens(headers, header::CONNECTION)
+            .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
+            .filter(|name| !KEPT.contains(name))
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+        headers.remove(header::CONNECTION);
+    }
+    let wants_trailers = headers.contains_key(header::TE)
+        && tokens(headers, header::TE).any(|token| token.eq_ignore_ascii_case("trailers"));
+    headers.remove(header::TE);
+    if wants_trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    for name in [header::TRANSFER_ENCODING, header::UPGRADE, KEEP_ALIVE, PROXY_CONNECTION] {
+        headers.remove(name);
+    }
+}
+
+/// The protocol that is asked for with `Connection: upgrade` (RFC 9110, section 7.8).
+pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let protocol = headers.get(header::UPGRADE)?;
+    tokens(headers, header::CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade")).then(|| protocol.clone())
+}
+
+/// Puts an upgrade back after [`strip_hop_by_hop`].
+pub(crate) fn put_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, protocol);
+}
+
+/// How long the caller says that it will wait.
+pub(crate) fn deadline(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(DEADLINE)?.to_str().ok()?;
+    text.parse().ok().map(Duration::from_millis)
+}
+
+/// Says whom the gateway serves. What came from outside under these names is replaced, because nobody vouches for it.
+pub(crate) fn set_forwarded(headers: &mut HeaderMap, peer: IpAddr, host: Option<&HeaderValue>) {
+    let peer_text = HeaderValue::from_str(&peer.to_string()).expect("an IP address is visible ASCII");
+    headers.insert(FORWARDED_FOR, peer_text);
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.remove(FORWARDED_HOST);
+    if let Some(host) = host {
+        headers.insert(FORWARDED_HOST, host.clone());
+    }
+    match forwarded(peer, host.and_then(|host| host.to_str().ok())) {
+        Some(value) => headers.insert(header::FORWARDED, value),
+        None => headers.remove(header::FORWARDED),
+    };
+}
+
+/// RFC 7239, section 4: an IPv6 address stands in brackets and quotes, and a host is quoted because of its port.
+fn forwarded(peer: IpAddr, host: Option<&str>) -> Option<HeaderValue> {
+    let mut text = match peer {
+        IpAddr::V4(ip) => format!("for={ip}"),
+        IpAddr::V6(ip) => format!("for=\"[{ip}]\""),
+    };
+    if let Some(host) = host.filter(|host| !host.contains(['"', '\\'])) {
+        write!(text, ";host=\"{host}\"").ok()?;
+    }
+    text.push_str(";proto=http");
+    HeaderValue::try_from(text).ok()
+}
+
+/// Adds the gateway to the list of those who passed the message on (RFC 9110, section 7.6.3).
+pub(crate) fn add_via(headers: &mut HeaderMap, received: Version) {
+    let ours = if received == Version::HTTP_2 { "2 motet" } else { "1.1 motet" };
+    headers.append(header::VIA, HeaderValue::from_static(ours));
+}
+
+fn tokens<K: AsHeaderName>(headers: &HeaderMap, name: K) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(name)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_belongs_to_one_hop_goes_no_further() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "keep-alive, X-Private, content-length"),
+            ("x-private", "1"),
+            ("keep-alive", "timeout=5"),
+            ("te", "gzip, trailers"),
+            ("transfer-encoding", "chunked"),
+            ("content-length", "3"),
+            ("x-public", "1"),
+        ] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        strip_hop_by_hop(&mut headers);
+        let left: std::collections::BTreeSet<_> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["content-length", "te", "x-public"].into());
+        assert_eq!(headers["te"], "trailers");
+    }
+
+    #[test]
+    fn forwarded_is_written_as_rfc_7239_says() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::FORWARDED, HeaderValue::from_static("for=spoofed"));
+        let host = HeaderValue::from_static("example.org:8080");
+        set_forwarded(&mut headers, "::1".parse().unwrap(), Some(&host));
+        assert_eq!(headers[header::FORWARDED], "for=\"[::1]\";host=\"example.org:8080\";proto=http");
+        assert_eq!(headers["x-forwarded-for"], "::1");
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_makes_it_panic(name in "(connection|te|upgrade|x-motet-deadline-ms)", value in "\\PC{0,40}") {
+            let mut headers = HeaderMap::new();
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.clone());
+                set_forwarded(&mut headers, IpAddr::from([127, 0, 0, 1]), Some(&value));
+            }
+            let _ = (upgrade(&headers), deadline(&headers));
+            strip_hop_by_hop(&mut headers);
+            prop_assert!(!headers.contains_key(header::CONNECTION));
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! One address as one worker serves it. Every worker has a socket of its own for the address (`SO_REUSEPORT`), so that a connection
+//! is accepted, served and closed on one thread.
+//!
+//! A permit is taken before a connection is accepted: what cannot be served waits in the kernel's queue, where it costs us nothing.
+
+use crate::{
+    config::Config,
+    stack,
+    stage::route::Target,
+    worker::{LocalSpawn, Worker},
+};
+use hyper::{
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{
+    cell::RefCell,
+    convert::Infallible,
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// An open address.
+pub(crate) struct Listener {
+    /// Accepts nothing more once this is cancelled; connections end with the request they have.
+    pub(crate) closing: CancellationToken,
+    /// Connections, and what outlives them.
+    pub(crate) tasks: TaskTracker,
+    target: RefCell<Rc<Target>>,
+    config: Arc<Config>,
+}
+
+/// A connection that requests come in by.
+#[derive(Clone)]
+pub(crate) struct Arrival {
+    pub(crate) listener: Rc<Listener>,
+    pub(crate) peer: SocketAddr,
+}
+
+impl Listener {
+    pub(crate) fn open(worker: &Worker, socket: std::net::TcpListener, target: Target) -> io::Result<Rc<Self>> {
+        let socket = TcpListener::from_std(socket)?;
+        let listener = Rc::new(Self {
+            closing: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            target: RefCell::new(Rc::new(target)),
+            config: Arc::clone(&worker.config),
+        });
+        listener.tasks.spawn_local(accept(Rc::clone(&listener), socket));
+        Ok(listener)
+    }
+
+    /// What stands behind the address now. A request keeps to what stood there when it came.
+    pub(crate) fn target(&self) -> Rc<Target> {
+        Rc::clone(&self.target.borrow())
+    }
+
+    /// Puts another target behind the address; connections stay.
+    pub(crate) fn set_target(&self, target: Target) {
+        self.target.replace(Rc::new(target));
+    }
+
+    fn idle_max(&self) -> Duration {
+        if self.target().is_gateway() { self.config.gateway_idle } else { self.config.edge_idle }
+    }
+}
+
+async fn accept(listener: Rc<Listener>, socket: TcpListener) {
+    let share = listener.config.connections_max.div_ceil(listener.config.workers.get());
+    let permits = Arc::new(Semaphore::new(share.max(1)));
+    let mut failures = 0_u32;
+    loop {
+        let next = async {
+            let permit = Arc::clone(&permits).acquire_owned().await;
+            (permit, socket.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
+            () = listener.closing.cancelled() => return,
+            next = next => next,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Mostly: no file descriptors left. Waiting lets connections end.
+                failures = failures.saturating_add(1);
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(Duration::from_millis(u64::from(failures.min(10)) * 50)).await;
+                continue;
+            }
+        };
+        failures = 0;
+        let arrival = Arrival { listener: Rc::clone(&listener), peer };
+        listener.tasks.spawn_local(async move {
+            if let Err(error) = serve(arrival, stream).await {
+                tracing::debug!(%peer, error = &*error, "a caller's connection ended");
+            }
+            drop(permit);
+        });
+    }
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+async fn serve(arrival: Arrival, stream: TcpStream) -> Result<(), Failure> {
+    stream.set_nodelay(true)?;
+    let listener = Rc::clone(&arrival.listener);
+    let idle_max = listener.idle_max();
+    let Ok(speaks_http2) = timeout(idle_max, speaks_http2(&stream)).await else { return Ok(()) };
+    let speaks_http2 = speaks_http2?;
+    let io = TokioIo::new(stream);
+    let service = service_fn(move |request| {
+        let arrival = arrival.clone();
+        async move { Ok::<_, Infallible>(stack::serve(&arrival, request).await) }
+    });
+    if speaks_http2 {
+        let mut builder = http2::Builder::new(LocalSpawn);
+        builder
+            .timer(TokioTimer::new())
+            .adaptive_window(true)
+            .max_header_list_size(u32::try_from(listener.config.head_size_max).unwrap_or(u32::MAX))
+            .keep_alive_interval(idle_max);
+        until_closing(&listener, builder.serve_connection(io, service), |connection| connection.graceful_shutdown())
+            .await
+    } else {
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(idle_max)
+            .max_header_size(listener.config.head_size_max)
+            .max_buf_size(listener.config.head_size_max.max(64 * 1024));
+        let connection = builder.serve_connection(io, service).with_upgrades();
+        until_closing(&listener, connection, |connection| connection.graceful_shutdown()).await
+    }
+}
+
+/// Drives a connection; when the listener closes, lets it end with the request it has, within the grace.
+async fn until_closing<C>(
+    listener: &Listener,
+    connection: C,
+    shut_down: impl FnOnce(Pin<&mut C>),
+) -> Result<(), Failure>
+where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return Ok(ended?),
+        () = listener.closing.cancelled() => shut_down(connection.as_mut()),
+    }
+    match timeout(listener.config.stop_grace, connection).await {
+        Ok(ended) => Ok(ended?),
+        Err(_) => Err("it was cut at the end of the grace".into()),
+    }
+}
+
+/// Whether the caller begins with HTTP/2's preface (RFC 9113, section 3.4). Looks without reading, so that the connection
+/// needs no wrapper. No HTTP/1 method begins with `PRI`.
+async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
+    const START: &[u8] = b"PRI";
+    let mut start = [0; START.len()];
+    loop {
+        let seen = stream.peek(&mut start).await?;
+        match &start[..seen] {
+            [] => return Ok(false),
+            START => return Ok(true),
+            other if !START.starts_with(other) => return Ok(false),
+            // A caller that sends its first letters one by one.
+            _ => sleep(Duration::from_millis(5)).await,
+        }
+    }
+}

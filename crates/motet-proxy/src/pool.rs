@@ -1,0 +1,253 @@
+//! One instance as one worker sees it: its connections, its load, how fast it answers. Nothing of it leaves the worker's thread
+//! except the load.
+//!
+//! Ours rather than hyper's legacy client, because we must know per instance what is under way, close a connection the moment its
+//! caller goes away, and never repeat a request behind the policy's back.
+
+use crate::{body::Outbound, load::Load, spec::Protocol, stage::balance::Latency, worker::LocalSpawn};
+use http::{HeaderValue, Request, Response};
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1, http2},
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use motet_kernel::{
+    endpoint::{Authority, Endpoint},
+    id::InstanceId,
+};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    net::TcpStream,
+    sync::Notify,
+    task::{AbortHandle, spawn_local},
+    time::{Instant, timeout},
+};
+
+/// How long a connection whose answer has ended may take to be ready for the next request, which is when the request's own
+/// body has ended too.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// One instance.
+pub(crate) struct Upstream {
+    pub(crate) instance: InstanceId,
+    pub(crate) label: Arc<str>,
+    pub(crate) address: Authority,
+    host: HeaderValue,
+    pub(crate) load: Arc<Load>,
+    pub(crate) latency: Latency,
+    idle_max: usize,
+    idle: RefCell<Vec<Idle>>,
+    /// Told when a connection becomes unused.
+    unused: Rc<Notify>,
+    shared: RefCell<Option<http2::SendRequest<Outbound>>>,
+    /// So that many requests at once make one HTTP/2 connection and not many.
+    dialing: tokio::sync::Mutex<()>,
+    /// Nobody balances over it any more: connections that come back are closed.
+    retired: Cell<bool>,
+}
+
+struct Idle {
+    sender: http1::SendRequest<Outbound>,
+    task: AbortHandle,
+    since: Instant,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DialError {
+    #[error("cannot connect to {address}: {source}")]
+    Connect { address: Authority, source: io::Error },
+    #[error("no connection to {address} within {limit:?}")]
+    Slow { address: Authority, limit: Duration },
+    #[error("{address} does not speak the protocol: {source}")]
+    Handshake { address: Authority, source: hyper::Error },
+}
+
+impl Upstream {
+    pub(crate) fn new(endpoint: &Endpoint, load: Arc<Load>, idle_max: usize, unused: Rc<Notify>) -> Self {
+        let address = endpoint.address.clone();
+        // A host that cannot stand in a header cannot be connected to either.
+        let host = HeaderValue::from_str(&address.to_string()).unwrap_or_else(|_| HeaderValue::from_static("invalid"));
+        Self {
+            instance: endpoint.instance,
+            label: Arc::clone(&endpoint.label),
+            address,
+            host,
+            load,
+            latency: Latency::default(),
+            idle_max,
+            idle: RefCell::default(),
+            unused,
+            shared: RefCell::default(),
+            dialing: tokio::sync::Mutex::new(()),
+            retired: Cell::new(false),
+        }
+    }
+
+    /// Its own address, as a `Host` field.
+    pub(crate) fn host_header(&self) -> HeaderValue {
+        self.host.clone()
+    }
+
+    /// A connection that has served before and is still open, the most recently used first.
+    pub(crate) fn reuse(self: &Rc<Self>, protocol: Protocol) -> Option<Lease> {
+        if protocol == Protocol::H2c {
+            let sender = self.shared.borrow().as_ref().filter(|sender| !sender.is_closed())?.clone();
+            return Some(self.lease(Wire::H2(sender), true));
+        }
+        loop {
+            let Idle { sender, task, .. } = self.idle.borrow_mut().pop()?;
+            if sender.is_ready() {
+                return Some(self.lease(Wire::H1 { sender, task }, true));
+            }
+        }
+    }
+
+    /// A new connection.
+    pub(crate) async fn dial(self: &Rc<Self>, protocol: Protocol, limit: Duration) -> Result<Lease, DialError> {
+        let dialed = timeout(limit, async {
+            match protocol {
+                Protocol::Http1 => self.dial_http1().await,
+                Protocol::H2c => self.dial_http2().await,
+            }
+        });
+        dialed.await.unwrap_or_else(|_| Err(DialError::Slow { address: self.address.clone(), limit }))
+    }
+
+    async fn connect(&self) -> Result<TokioIo<TcpStream>, DialError> {
+        let failed = |source| DialError::Connect { address: self.address.clone(), source };
+        let stream = TcpStream::connect((&*self.address.host, self.address.port)).await.map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
+        Ok(TokioIo::new(stream))
+    }
+
+    async fn dial_http1(self: &Rc<Self>) -> Result<Lease, DialError> {
+        let io = self.connect().await?;
+        let failed = |source| DialError::Handshake { address: self.address.clone(), source };
+        let (sender, connection) = http1::handshake(io).await.map_err(failed)?;
+        let task = spawn_local(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                tracing::debug!(%error, "connection to an instance ended");
+            }
+        });
+        Ok(self.lease(Wire::H1 { sender, task: task.abort_handle() }, false))
+    }
+
+    async fn dial_http2(self: &Rc<Self>) -> Result<Lease, DialError> {
+        let _one_at_a_time = self.dialing.lock().await;
+        if let Some(lease) = self.reuse(Protocol::H2c) {
+            return Ok(lease);
+        }
+        let io = self.connect().await?;
+        let failed = |source| DialError::Handshake { address: self.address.clone(), source };
+        let (sender, connection) = http2::Builder::new(LocalSpawn)
+            .timer(TokioTimer::new())
+            .adaptive_window(true)
+            .handshake(io)
+            .await
+            .map_err(failed)?;
+        spawn_local(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection to an instance ended");
+            }
+        });
+        *self.shared.borrow_mut() = Some(sender.clone());
+        Ok(self.lease(Wire::H2(sender), false))
+    }
+
+    fn lease(self: &Rc<Self>, wire: Wire, reused: bool) -> Lease {
+        Lease { upstream: Rc::clone(self), wire: Some(wire), reused }
+    }
+
+    fn put_back(&self, sender: http1::SendRequest<Outbound>, task: AbortHandle) {
+        let mut idle = self.idle.borrow_mut();
+        if !self.retired.get() && idle.len() < self.idle_max {
+            idle.push(Idle { sender, task, since: Instant::now() });
+            self.unused.notify_one();
+        }
+    }
+
+    /// Closes connections that were not used for so long. True while some are left.
+    pub(crate) fn sweep(&self, unused: Duration) -> bool {
+        let mut idle = self.idle.borrow_mut();
+        idle.retain(|idle| idle.since.elapsed() < unused && idle.sender.is_ready());
+        !idle.is_empty()
+    }
+
+    /// Closes what is unused now and what comes back later.
+    pub(crate) fn retire(&self) {
+        self.retired.set(true);
+        self.idle.borrow_mut().clear();
+        self.shared.borrow_mut().take();
+    }
+
+    /// It is balanced over again.
+    pub(crate) fn revive(&self) {
+        self.retired.set(false);
+    }
+}
+
+enum Wire {
+    H1 { sender: http1::SendRequest<Outbound>, task: AbortHandle },
+    H2(http2::SendRequest<Outbound>),
+}
+
+/// The use of one connection for one request. Dropped before [`Lease::finish`], it closes an HTTP/1 connection at once; an HTTP/2 stream
+/// is reset by hyper when its answer is dropped.
+pub(crate) struct Lease {
+    upstream: Rc<Upstream>,
+    wire: Option<Wire>,
+    /// Whether the connection had served before, so that it may have been closed by the other side just now.
+    pub(crate) reused: bool,
+}
+
+impl Lease {
+    /// Sends the request. It comes back with the error if no byte of it was sent.
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<Outbound>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Outbound>>> {
+        match self.wire.as_mut().expect("it is there until the lease ends") {
+            Wire::H1 { sender, .. } => sender.try_send_request(request).await,
+            Wire::H2(sender) => sender.try_send_request(request).await,
+        }
+    }
+
+    /// The answer is complete: keeps the connection for the next request, as soon as it is ready for one.
+    pub(crate) fn finish(mut self) {
+        let Some(Wire::H1 { mut sender, task }) = self.wire.take() else { return };
+        if sender.is_ready() {
+            self.upstream.put_back(sender, task);
+            return;
+        }
+        if sender.is_closed() {
+            return;
+        }
+        let upstream = Rc::clone(&self.upstream);
+        spawn_local(async move {
+            match timeout(SETTLE, sender.ready()).await {
+                Ok(Ok(())) => upstream.put_back(sender, task),
+                _ => task.abort(),
+            }
+        });
+    }
+
+    /// The connection now belongs to an upgraded stream.
+    pub(crate) fn detach(mut self) {
+        self.wire.take();
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(Wire::H1 { task, .. }) = self.wire.take() {
+            task.abort();
+        }
+    }
+}

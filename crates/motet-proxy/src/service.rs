@@ -1,0 +1,278 @@
+//! The data plane's handle: starts the workers, tells them what to hold open, and answers for them.
+
+use crate::{
+    bind::bind,
+    config::Config,
+    error::{ApplyError, GivenTwice, StartError, Stopping},
+    lane::Plan,
+    load::Loads,
+    spec::{Door, EdgeSpec, GatewaySpec},
+    stats::{DoorStats, Stats},
+    worker::{self, Behind, Command, Open},
+};
+use motet_kernel::{
+    endpoint::EdgeName,
+    id::InstanceId,
+    task::{Kind, TaskGroup},
+};
+use parking_lot::Mutex;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    runtime::Builder,
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+/// The data plane.
+#[derive(Debug)]
+pub struct Proxy;
+
+/// Speaks to the data plane. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    workers: Vec<mpsc::Sender<Command>>,
+    loads: Arc<Loads>,
+    /// One change at a time.
+    changing: tokio::sync::Mutex<()>,
+    open: Mutex<Opened>,
+}
+
+/// What is open now.
+#[derive(Debug, Default, Clone)]
+struct Opened {
+    last_id: u64,
+    listeners: BTreeMap<Place, (u64, SocketAddr)>,
+    stats: BTreeMap<Door, Arc<Stats>>,
+}
+
+/// What a listener is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Edge(EdgeName),
+    Gateway,
+}
+
+/// Where everything can be reached.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Addresses {
+    /// Each edge's address, for the caller's environment.
+    pub edges: BTreeMap<EdgeName, SocketAddr>,
+    /// The gateway's, when there is one.
+    pub gateway: Option<SocketAddr>,
+}
+
+/// An instance still had requests when the time was up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{instance} still has {in_flight} requests")]
+pub struct StillBusy {
+    /// Which instance.
+    pub instance: InstanceId,
+    /// How many requests it had.
+    pub in_flight: u32,
+}
+
+impl Proxy {
+    /// Starts the workers, each on a thread of its own. They end with the group: they stop accepting, let requests end within
+    /// [`Config::stop_grace`], and the group waits for them.
+    pub fn start(config: Config, group: &TaskGroup) -> Result<Handle, StartError> {
+        let config = Arc::new(config);
+        let loads = Arc::<Loads>::default();
+        let mut workers = Vec::with_capacity(config.workers.get());
+        for index in 0..config.workers.get() {
+            let failed = |source| StartError { worker: index, source };
+            let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
+            let (commands, received) = mpsc::channel(1);
+            let (ending, ended) = oneshot::channel();
+            let (config, loads, stop) = (Arc::clone(&config), Arc::clone(&loads), group.token());
+            let body = move || {
+                worker::run(&runtime, index, config, loads, received, stop);
+                // Nobody hears it when the group's tasks were dropped with their runtime.
+                let _ = ending.send(());
+            };
+            std::thread::Builder::new().name(format!("motet-proxy-{index}")).spawn(body).map_err(failed)?;
+            group.spawn(Kind::ContextLoop, "proxy worker", async move {
+                ended.await.expect("a worker's thread ends only when it is asked to, or by a panic of its own");
+            });
+            workers.push(commands);
+        }
+        let open = Mutex::default();
+        Ok(Handle { shared: Arc::new(Shared { workers, loads, changing: tokio::sync::Mutex::new(()), open }) })
+    }
+}
+
+impl Handle {
+    /// Puts exactly these edges and this gateway in force, and says where they are reached.
+    ///
+    /// What stays keeps its address and its connections, also when its policy or its endpoints change: the next request goes by the new ones.
+    /// What is gone accepts nothing more and lets requests end. Either all of it is in force afterwards or, with an error, nothing has
+    /// changed.
+    pub async fn apply(&self, edges: Vec<EdgeSpec>, gateway: Option<GatewaySpec>) -> Result<Addresses, ApplyError> {
+        let _one_at_a_time = self.shared.changing.lock().await;
+        let before = self.shared.open.lock().clone();
+        let workers = self.shared.workers.len();
+        let mut change = Change {
+            after: Opened { last_id: before.last_id, ..Opened::default() },
+            before,
+            workers,
+            opens: Vec::new(),
+        };
+        for edge in edges {
+            change.edge(edge)?;
+        }
+        if let Some(gateway) = gateway {
+            change.gateway(gateway)?;
+        }
+        let Change { after, opens, .. } = change;
+        self.tell(opens).await?;
+        let addresses = after.addresses();
+        *self.shared.open.lock() = after;
+        Ok(addresses)
+    }
+
+    async fn tell(&self, opens: Vec<(u64, Option<Vec<TcpListener>>, Behind)>) -> Result<(), Stopping> {
+        let mut per_worker: Vec<Vec<Open>> = self.shared.workers.iter().map(|_| Vec::new()).collect();
+        for (id, sockets, behind) in opens {
+            let mut sockets = sockets.into_iter().flatten();
+            for opens in &mut per_worker {
+                opens.push(Open { id, socket: sockets.next(), behind: behind.clone() });
+            }
+        }
+        let mut done = Vec::with_capacity(per_worker.len());
+        for (worker, listeners) in self.shared.workers.iter().zip(per_worker) {
+            let (told, hear) = oneshot::channel();
+            worker.send(Command { listeners, done: told }).await.map_err(|_| Stopping)?;
+            done.push(hear);
+        }
+        for hear in done {
+            hear.await.map_err(|_| Stopping)?;
+        }
+        Ok(())
+    }
+
+    /// Where everything can be reached now.
+    pub fn addresses(&self) -> Addresses {
+        self.shared.open.lock().addresses()
+    }
+
+    /// Where an edge's caller reaches it.
+    pub fn address(&self, edge: &EdgeName) -> Option<SocketAddr> {
+        self.shared.open.lock().listeners.get(&Place::Edge(edge.clone())).map(|(_, address)| *address)
+    }
+
+    /// How many requests an instance has now, over all edges and routes.
+    pub fn in_flight(&self, instance: InstanceId) -> u32 {
+        self.shared.loads.known(instance).map_or(0, |load| load.outstanding())
+    }
+
+    /// Waits until an instance has no requests, for so long at most.
+    ///
+    /// Publish it as draining first. A request that was being given to it at that moment is counted or goes elsewhere: once this
+    /// returns `Ok`, no further one reaches it through the data plane.
+    pub async fn drained(&self, instance: InstanceId, limit: Duration) -> Result<(), StillBusy> {
+        let Some(load) = self.shared.loads.known(instance) else { return Ok(()) };
+        timeout(limit, load.drained()).await.map_err(|_| StillBusy { instance, in_flight: load.outstanding() })
+    }
+
+    /// The counters of each edge and route that is open, in order.
+    pub fn stats(&self) -> Vec<DoorStats> {
+        let stats = self.shared.open.lock().stats.clone();
+        stats.iter().map(|(door, stats)| stats.snapshot(door)).collect()
+    }
+}
+
+impl Opened {
+    fn addresses(&self) -> Addresses {
+        let mut addresses = Addresses::default();
+        for (place, (_, address)) in &self.listeners {
+            match place {
+                Place::Edge(name) => {
+                    addresses.edges.insert(name.clone(), *address);
+                }
+                Place::Gateway => addresses.gateway = Some(*address),
+            }
+        }
+        addresses
+    }
+}
+
+/// A change being prepared: sockets are bound, nothing is in force yet.
+struct Change {
+    before: Opened,
+    after: Opened,
+    workers: usize,
+    opens: Vec<(u64, Option<Vec<TcpListener>>, Behind)>,
+}
+
+impl Change {
+    fn edge(&mut self, spec: EdgeSpec) -> Result<(), ApplyError> {
+        let EdgeSpec { name, policy, protocol, endpoints, listen } = spec;
+        let door = Door::Edge(name.clone());
+        let stats = self.stats(&door)?;
+        let plan = Plan { door, policy, protocol, strip: None, endpoints, stats };
+        self.open(Place::Edge(name), listen, Behind::Edge(Arc::new(plan)))
+    }
+
+    fn gateway(&mut self, spec: GatewaySpec) -> Result<(), ApplyError> {
+        let mut plans = Vec::with_capacity(spec.routes.len());
+        let mut prefixes = BTreeSet::new();
+        for route in spec.routes {
+            let prefix: Arc<str> = route.prefix.into();
+            let door = Door::Route { prefix: Arc::clone(&prefix), service: route.service };
+            if !prefixes.insert(prefix.trim_end_matches('/').to_owned()) {
+                return Err(GivenTwice { door }.into());
+            }
+            let stats = self.stats(&door)?;
+            let strip = route.strip_prefix.then_some(prefix);
+            plans.push(Arc::new(Plan {
+                door,
+                policy: route.policy,
+                protocol: route.protocol,
+                strip,
+                endpoints: route.endpoints,
+                stats,
+            }));
+        }
+        self.open(Place::Gateway, Some(spec.listen), Behind::Gateway(plans))
+    }
+
+    /// The door's counters, which outlive a change of its policy.
+    fn stats(&mut self, door: &Door) -> Result<Arc<Stats>, GivenTwice> {
+        let stats = self.before.stats.get(door).cloned().unwrap_or_else(|| Arc::new(Stats::new(self.workers)));
+        match self.after.stats.insert(door.clone(), Arc::clone(&stats)) {
+            Some(_) => Err(GivenTwice { door: door.clone() }),
+            None => Ok(stats),
+        }
+    }
+
+    fn open(&mut self, place: Place, listen: Option<SocketAddr>, behind: Behind) -> Result<(), ApplyError> {
+        let is_wanted = |address: SocketAddr| {
+            listen.is_none_or(|wanted| wanted == address || wanted.port() == 0 && wanted.ip() == address.ip())
+        };
+        let kept = self.before.listeners.remove(&place).filter(|(_, address)| is_wanted(*address));
+        let (id, address, sockets) = if let Some((id, address)) = kept {
+            (id, address, None)
+        } else {
+            let address = listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into());
+            let purpose = match &place {
+                Place::Edge(name) => name.to_string(),
+                Place::Gateway => "the gateway".to_owned(),
+            };
+            let (sockets, address) = bind(address, self.workers, &purpose)?;
+            self.after.last_id += 1;
+            (self.after.last_id, address, Some(sockets))
+        };
+        self.after.listeners.insert(place, (id, address));
+        self.opens.push((id, sockets, behind));
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! What the data plane is told to hold open: edges and the gateway's routes.
+
+use crate::policy::EdgePolicy;
+use motet_kernel::{
+    endpoint::{EdgeName, EndpointSet},
+    name::ServiceName,
+};
+use std::{fmt, net::SocketAddr, sync::Arc};
+use tokio::sync::watch;
+
+/// One edge: an address of its own for one caller and one callee.
+#[derive(Debug, Clone)]
+pub struct EdgeSpec {
+    /// Who calls whom.
+    pub name: EdgeName,
+    /// How it behaves when things go wrong.
+    pub policy: EdgePolicy,
+    /// What the callee's instances speak.
+    pub protocol: Protocol,
+    /// Where the callee's instances answer.
+    pub endpoints: watch::Receiver<EndpointSet>,
+    /// Where the caller reaches it. `None`: a free port on 127.0.0.1, which the edge keeps for as long as it exists.
+    pub listen: Option<SocketAddr>,
+}
+
+/// The public way in.
+#[derive(Debug, Clone)]
+pub struct GatewaySpec {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Where which path leads. The longest prefix wins.
+    pub routes: Vec<RouteSpec>,
+}
+
+/// One public path.
+#[derive(Debug, Clone)]
+pub struct RouteSpec {
+    /// `/api` takes `/api` and `/api/…`, not `/apis`. `/` takes what no other route does.
+    pub prefix: String,
+    /// Who answers.
+    pub service: ServiceName,
+    /// Whether the service sees paths without the prefix.
+    pub strip_prefix: bool,
+    /// How it behaves when things go wrong.
+    pub policy: EdgePolicy,
+    /// What the service's instances speak.
+    pub protocol: Protocol,
+    /// Where the service's instances answer.
+    pub endpoints: watch::Receiver<EndpointSet>,
+}
+
+/// What instances speak. Callers may speak HTTP/1.1 or HTTP/2 (prior knowledge) on every address, and a gRPC request goes out as HTTP/2
+/// in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// HTTP/1.1 (RFC 9112).
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS, with prior knowledge (RFC 9113, section 3.3).
+    H2c,
+}
+
+/// What a request came in by: the thing that has a policy and counters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Door {
+    /// An edge.
+    Edge(EdgeName),
+    /// A route of the gateway.
+    Route {
+        /// Its path.
+        prefix: Arc<str>,
+        /// Who answers.
+        service: ServiceName,
+    },
+}
+
+impl Door {
+    /// Who is called.
+    pub fn callee(&self) -> &ServiceName {
+        match self {
+            Self::Edge(name) => &name.callee,
+            Self::Route { service, .. } => service,
+        }
+    }
+
+    /// Who calls, as the callee is told it in `x-motet-caller`.
+    pub fn caller(&self) -> &str {
+        match self {
+            Self::Edge(name) => name.caller.as_str(),
+            Self::Route { .. } => "gateway",
+        }
+    }
+}
+
+impl fmt::Display for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}→{}", self.caller(), self.callee())
+    }
+}

@@ -1,0 +1,12 @@
+//! The stages of a request, one file each. [`crate::stack`] calls them in order and says why each stands where it does.
+
+pub(crate) mod balance;
+pub(crate) mod classify;
+pub(crate) mod connect;
+pub(crate) mod deadline;
+pub(crate) mod record;
+pub(crate) mod retry;
+pub(crate) mod route;
+pub(crate) mod shed;
+pub(crate) mod trace;
+pub(crate) mod upgrade;

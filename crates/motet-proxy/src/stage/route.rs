@@ -1,0 +1,72 @@
+//! Finds whom a request is for: at an edge's address there is one answer, at the gateway the longest prefix wins.
+
+use crate::{lane::Lane, spec::Door};
+use std::rc::Rc;
+
+/// What stands behind one listener.
+pub(crate) enum Target {
+    /// An edge.
+    Edge(Rc<Lane>),
+    /// The gateway's routes, the longest prefix first.
+    Gateway(Vec<Rc<Lane>>),
+}
+
+impl Target {
+    pub(crate) fn gateway(mut routes: Vec<Rc<Lane>>) -> Self {
+        routes.sort_by_key(|lane| std::cmp::Reverse(prefix(lane).len()));
+        Self::Gateway(routes)
+    }
+
+    pub(crate) fn is_gateway(&self) -> bool {
+        matches!(self, Self::Gateway(_))
+    }
+
+    /// The lane for a path.
+    pub(crate) fn find(&self, path: &str) -> Option<Rc<Lane>> {
+        match self {
+            Self::Edge(lane) => Some(Rc::clone(lane)),
+            Self::Gateway(lanes) => lanes.iter().find(|lane| covers(prefix(lane), path)).cloned(),
+        }
+    }
+}
+
+fn prefix(lane: &Lane) -> &str {
+    match &lane.plan.door {
+        Door::Edge(_) => "",
+        Door::Route { prefix, .. } => prefix,
+    }
+}
+
+/// Whether the path is the prefix or lies below it: `/api` covers `/api`, `/api/` and `/api/x`, not `/apis`.
+fn covers(prefix: &str, path: &str) -> bool {
+    let prefix = prefix.trim_end_matches('/');
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || path == "*")
+}
+
+/// The path without the prefix, beginning with a slash.
+pub(crate) fn strip<'a>(prefix: &str, path: &'a str) -> &'a str {
+    match path.strip_prefix(prefix.trim_end_matches('/')) {
+        Some("") => "/",
+        Some(rest) => rest,
+        None => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_covers_whole_segments_only() {
+        assert!(covers("/api", "/api") && covers("/api", "/api/x") && covers("/api/", "/api"));
+        assert!(covers("/", "/anything") && covers("/", "/"));
+        assert!(!covers("/api", "/apis") && !covers("/api", "/"));
+    }
+
+    #[test]
+    fn a_stripped_path_still_begins_with_a_slash() {
+        assert_eq!(strip("/api", "/api/x"), "/x");
+        assert_eq!(strip("/api/", "/api"), "/");
+        assert_eq!(strip("/", "/x"), "/x");
+    }
+}

@@ -1,0 +1,1 @@
+//! The data plane through its handle, with real servers on loopback.
