@@ -1,0 +1,90 @@
+import { useSignal } from "@preact/signals";
+import { useRef } from "preact/hooks";
+import type { DocumentState, LibraryDocument } from "../../shared/contract.ts";
+import { dismissUpload, documents, loading, removeDocument, retryDocument, trouble, upload, uploads, type Upload } from "../state/documents.ts";
+import { PlusIcon, TrashIcon } from "./icons.tsx";
+import { ProblemNote } from "./problem-note.tsx";
+
+const CHIPS: Record<DocumentState, string> = {
+  received: "Waiting",
+  parsing: "Reading",
+  indexing: "Indexing",
+  ready: "Ready",
+  failed: "Failed",
+};
+const ACCEPTED = ".pdf,.html,.htm,.md,.markdown,.txt,.docx";
+
+export function Documents() {
+  const picker = useRef<HTMLInputElement>(null);
+  const pick = (event: Event & { currentTarget: HTMLInputElement }) => {
+    upload(event.currentTarget.files ?? []);
+    event.currentTarget.value = "";
+  };
+  return (
+    <section class="documents">
+      <header>
+        <h2>Documents</h2>
+        <p class="label">{summary()}</p>
+        <input ref={picker} type="file" multiple hidden accept={ACCEPTED} aria-label="Files to add" onChange={pick} />
+        <button class="quiet-button" onClick={() => picker.current?.click()}><PlusIcon /> Add documents</button>
+      </header>
+      {trouble.value && <ProblemNote problem={trouble.value} />}
+      <ul>
+        {uploads.value.map((entry) => <UploadEntry key={entry.key} entry={entry} />)}
+        {documents.value.map((document) => <DocumentEntry key={document.id} document={document} />)}
+      </ul>
+      <p class="hint">PDF, HTML, Markdown, Word or text. You can drop files anywhere on the page.</p>
+    </section>
+  );
+}
+
+function summary(): string {
+  if (loading.value) return "Loading…";
+  const all = documents.value;
+  const busy = all.filter(({ state }) => state !== "ready" && state !== "failed").length;
+  return busy > 0 ? `${all.length - busy} of ${all.length} done` : `${all.length} in the library`;
+}
+
+function UploadEntry({ entry: { key, name, sent, problem } }: { entry: Upload }) {
+  return (
+    <li class={problem ? "document failed" : "document"}>
+      <span class="name" title={name}>{name}</span>
+      {problem ? (
+        <>
+          <span class="chip-state failed">Not added</span>
+          <p class="reason">{problem.detail ?? problem.title}</p>
+          <p class="actions"><button class="text-button" onClick={() => dismissUpload(key)}>Dismiss</button></p>
+        </>
+      ) : (
+        <progress value={sent} aria-label={`Sending ${name}`} />
+      )}
+    </li>
+  );
+}
+
+function DocumentEntry({ document }: { document: LibraryDocument }) {
+  const { id, name, title, state, reason, passages } = document;
+  const sure = useSignal(false);
+  const label = title || name;
+  return (
+    <li class={`document ${state}`}>
+      <span class="name" title={name}>{label}</span>
+      {state === "ready" ? <span class="passages">{passages ?? ""}<span class="visually-hidden"> passages, ready</span></span>
+        : <span class={`chip-state ${state}`}>{CHIPS[state]}</span>}
+      {state === "failed" && <p class="reason">{reason || "It could not be read."}</p>}
+      {sure.value ? (
+        <p class="actions">
+          <button class="text-button danger" ref={(button) => button?.focus()} onClick={() => void removeDocument(id)}>Remove it</button>
+          <button class="text-button" onClick={() => (sure.value = false)}>Keep it</button>
+        </p>
+      ) : state === "failed" ? (
+        <p class="actions">
+          <button class="text-button" onClick={() => void retryDocument(id)}>Try again</button>
+          <button class="text-button" onClick={() => (sure.value = true)}>Remove</button>
+        </p>
+      ) : (
+        <button class="icon-button on-hover" aria-label={`Remove ${label}`} onClick={() => (sure.value = true)}><TrashIcon /></button>
+      )}
+    </li>
+  );
+}

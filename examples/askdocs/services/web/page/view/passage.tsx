@@ -1,0 +1,31 @@
+/** The cited passage, with the sentence marked that the answer rests on. */
+
+import { useEffect, useMemo, useRef } from "preact/hooks";
+import { closePassage, narrow, type Reading } from "../state/layout.ts";
+import { highlight } from "../text/highlight.ts";
+import { CloseIcon } from "./icons.tsx";
+
+export function Passage({ reading: { citation, number, claim } }: { reading: Reading }) {
+  const { document, title, heading, page, passage, text } = citation;
+  const top = useRef<HTMLHeadingElement>(null);
+  const stretches = useMemo(() => highlight(text, claim), [text, claim]);
+  useEffect(() => top.current?.focus(), [passage]);
+  return (
+    <section class="passage">
+      <header>
+        <span class="number">{number}</span>
+        <h2 ref={top} tabIndex={-1}>{title}</h2>
+        {!narrow.value && (
+          <button class="icon-button" aria-label="Close the passage" onClick={closePassage}><CloseIcon /></button>
+        )}
+        {(heading || page) && <p class="place">{[heading, page && `page ${page}`].filter(Boolean).join(", ")}</p>}
+      </header>
+      <blockquote>
+        {stretches.map(({ text, marked }, index) => (marked ? <mark key={index}>{text}</mark> : <span key={index}>{text}</span>))}
+      </blockquote>
+      <a class="text-button" href={`/api/documents/${encodeURIComponent(document)}/content`} target="_blank" rel="noopener">
+        Open the document
+      </a>
+    </section>
+  );
+}

@@ -1,0 +1,101 @@
+/** One question with what came of it, set like a page: the question as a heading, the answer as text, then its sources. */
+
+import { useMemo } from "preact/hooks";
+import type { Citation, Message } from "../../shared/contract.ts";
+import { askAgain, asking, type Turn } from "../state/chat.ts";
+import { read, reading } from "../state/layout.ts";
+import { readBlocks, type Block, type Inline } from "../text/blocks.ts";
+import { ProblemNote } from "./problem-note.tsx";
+
+export function TurnView({ turn }: { turn: Turn }) {
+  const message = turn.message.value;
+  const { question, answer, citations, outcome } = message;
+  const blocks = useMemo(() => readBlocks(answer), [answer]);
+  const writing = outcome === "open" && asking.value !== null;
+  return (
+    <article class="turn" aria-busy={writing}>
+      <h2 class="question">{question}</h2>
+      {writing && answer === "" && <p class="progress">{progressOf(citations)}</p>}
+      {blocks.length > 0 && (
+        <div class={writing ? "answer writing" : "answer"}>
+          {blocks.map((block, index) => <BlockView key={index} block={block} citations={citations} />)}
+        </div>
+      )}
+      {!writing && <Ending turn={turn} message={message} />}
+      {outcome === "answered" && citations.length > 0 && <Sources message={message} />}
+    </article>
+  );
+}
+
+function progressOf(citations: Citation[]): string {
+  if (citations.length === 0) return "Searching the documents…";
+  const titles = [...new Set(citations.map(({ title }) => title))];
+  return `Reading ${titles.slice(0, 3).join(", ")}${titles.length > 3 ? " and others" : ""}…`;
+}
+
+function Ending({ turn, message: { outcome, problem, answer } }: { turn: Turn; message: Message }) {
+  if (outcome === "answered") return null;
+  const again = (
+    <button class="text-button" disabled={asking.value !== null} onClick={() => void askAgain(turn)}>Ask again</button>
+  );
+  if (problem) return <ProblemNote problem={problem}>{again}</ProblemNote>;
+  return <p class="ending">{answer ? "The answer was stopped here." : "This question was stopped before an answer came."} {again}</p>;
+}
+
+function Sources({ message: { citations, mode, degraded } }: { message: Message }) {
+  return (
+    <footer class="sources">
+      <ol>
+        {citations.map((citation, index) => (
+          <li key={citation.passage}>
+            <button onClick={(event) => read(citation, index + 1, "", event.currentTarget)}>
+              <span class="number">{index + 1}</span>
+              <span class="title">{citation.title}</span>
+              {citation.heading && <span class="heading">{citation.heading}</span>}
+            </button>
+          </li>
+        ))}
+      </ol>
+      <p class="made">
+        {mode === "extractive" ? "Quoted from the documents." : mode && `Written by ${mode} from these passages.`}
+        {degraded && " Part of the search was not available, so something may be missing."}
+      </p>
+    </footer>
+  );
+}
+
+function BlockView({ block, citations }: { block: Block; citations: Citation[] }) {
+  const inlines = (content: Inline[]) => content.map((inline, index) => <InlineView key={index} inline={inline} citations={citations} />);
+  switch (block.kind) {
+    case "paragraph":
+      return <p>{inlines(block.content)}</p>;
+    case "heading":
+      return <h3>{inlines(block.content)}</h3>;
+    case "code":
+      return <pre tabIndex={0}><code>{block.text}</code></pre>;
+    case "list": {
+      const List = block.ordered ? "ol" : "ul";
+      return <List>{block.items.map((item, index) => <li key={index}>{inlines(item)}</li>)}</List>;
+    }
+  }
+}
+
+function InlineView({ inline, citations }: { inline: Inline; citations: Citation[] }) {
+  if (inline.kind === "code") return <code>{inline.text}</code>;
+  if (inline.kind === "strong") return <strong>{inline.text}</strong>;
+  if (inline.kind === "text") return <>{inline.text}</>;
+  const { number, claim } = inline;
+  const citation = citations[number - 1];
+  if (!citation) return <>[{number}]</>;
+  const open = reading.value?.citation.passage === citation.passage;
+  return (
+    <button
+      class="chip"
+      aria-label={`Source ${number}: ${citation.title}`}
+      aria-pressed={open}
+      onClick={(event) => read(citation, number, claim, event.currentTarget)}
+    >
+      {number}
+    </button>
+  );
+}
