@@ -169,8 +169,13 @@ pub fn replace(from: &Path, to: &Path) -> Result<(), FileTrouble> {
 /// Renames to a name that must be free, and makes the rename durable. A link first, because a rename would replace.
 pub fn publish(from: &Path, to: &Path) -> Result<(), FileTrouble> {
     let trouble = |source| FileTrouble { action: "create", path: to.to_owned(), source };
-    fs::hard_link(from, to).map_err(trouble)?;
-    remove_file(from)?;
+    match fs::hard_link(from, to) {
+        Ok(()) => remove_file(from)?,
+        Err(source) if source.kind() == io::ErrorKind::AlreadyExists => return Err(trouble(source)),
+        // Some file systems, those of USB sticks among them, have no links: looking first is the best that they allow.
+        Err(_) if to.symlink_metadata().is_err() => fs::rename(from, to).map_err(trouble)?,
+        Err(source) => return Err(trouble(source)),
+    }
     sync_directory_of(to)
 }
 

@@ -1,0 +1,5 @@
+//! The engines against the real systems that they speak to. Each module says what it needs and is skipped without it,
+//! except where the variable `CI` is set.
+
+#[cfg(feature = "postgres")]
+mod postgres;
