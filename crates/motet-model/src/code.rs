@@ -60,6 +60,8 @@ codes! {
     RETRY_STORM = "MO-model-209", "Repetitions that multiply";
     UNUSED_ALLOW = "MO-model-210", "An `allow` that silences nothing";
     NO_EFFECT = "MO-model-211", "A key that has no effect here";
+    OVERRIDDEN = "MO-model-212", "A variable that Motet sets itself";
+    UNDECLARED = "MO-model-213", "A call that goes around the edges";
 }
 
 /// Whether a code is that of a lint.

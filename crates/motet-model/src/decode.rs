@@ -26,7 +26,7 @@ pub(crate) struct Frame<'a> {
     pub(crate) sources: &'a Sources,
 }
 
-/// Reads a definition. `None` when not even its name can be read.
+/// Reads a definition. A name that is none is replaced, so that everything else can still be looked at.
 pub(crate) fn system(tree: &Node, frame: &Frame<'_>) -> Option<System> {
     let contexts = named(tree.get("contexts"), |_: &ContextName, node| Context {
         about: value::text(node, "about"),
@@ -38,7 +38,11 @@ pub(crate) fn system(tree: &Node, frame: &Frame<'_>) -> Option<System> {
     let services =
         named(tree.get("services"), |name: &ServiceName, node| service::service(name, home(name), node, frame));
     Some(System {
-        name: tree.get("system").and_then(Node::text).and_then(|text| text.parse().ok())?,
+        name: tree
+            .get("system")
+            .and_then(Node::text)
+            .and_then(|text| text.parse().ok())
+            .or_else(|| "unnamed".parse().ok())?,
         file: frame.file.to_owned(),
         dir: frame.dir.to_owned(),
         profiles: frame.profiles.clone(),

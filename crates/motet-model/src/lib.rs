@@ -5,18 +5,23 @@
 //! opens no socket, asks no clock, and reads no environment (it is passed in).
 
 pub mod code;
+pub mod explain;
 pub mod finding;
 pub mod load;
 pub mod report;
+pub mod schema;
 pub mod source;
 pub mod system;
 
 mod decode;
+mod graph;
 mod keys;
 mod lint;
 mod rules;
 mod spelling;
 
+pub use explain::{Explanation, explain};
 pub use finding::{Finding, Problems, Severity};
 pub use load::{LoadOptions, Loaded, check, find, load};
 pub use report::Style;
+pub use schema::{schema, service_schema};

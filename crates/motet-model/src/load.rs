@@ -10,6 +10,7 @@ use crate::{
         accept::{self, Part},
         top,
     },
+    lint, rules,
     source::{
         dotenv,
         files::{Disk, Files, clean},
@@ -121,11 +122,13 @@ fn read(files: &dyn Files, options: &LoadOptions) -> Read {
 
     let frame = decode::Frame { file: &file, dir: &dir, profiles, sources: &sources };
     let system = decode::system(&whole, &frame);
-    crate::rules::check(&whole, &frame, files, &mut findings);
-    if let Some(system) = &system
-        && findings.iter().all(|finding| finding.severity != Severity::Error)
-    {
-        crate::lint::check(system, &whole, &sources, &mut findings);
+    if let Some(system) = &system {
+        let subject = rules::Subject { system, tree: &whole, files };
+        rules::check(&subject, &mut findings);
+        // An error makes lints guess.
+        if findings.iter().all(|finding| finding.severity != Severity::Error) {
+            lint::check(&subject, &mut findings);
+        }
     }
     Read { system, problems: Problems::new(findings, sources) }
 }

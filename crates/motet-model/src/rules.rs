@@ -1,10 +1,59 @@
-//! What has to hold for a definition as a whole.
+//! What has to hold for a definition as a whole: references, ports, the order of starting, files, stores.
+//!
+//! One file per subject. Each looks at the resolved system for what is meant and at the tree for where it stands.
+
+mod paths;
+mod ports;
+mod references;
+mod start;
+mod stores;
 
 use crate::{
-    decode::Frame,
     finding::Finding,
-    source::{files::Files, tree::Node},
+    source::{
+        Span,
+        files::Files,
+        tree::{Entry, Node},
+    },
+    system::System,
 };
 
+/// What the rules look at.
+pub(crate) struct Subject<'a> {
+    pub(crate) system: &'a System,
+    /// The definition with includes, profiles and variables worked in.
+    pub(crate) tree: &'a Node,
+    pub(crate) files: &'a dyn Files,
+}
+
+impl<'a> Subject<'a> {
+    /// The services as they are written, also those with names that are none.
+    pub(crate) fn services(&self) -> impl Iterator<Item = &'a Entry> {
+        entries(self.tree.get("services"))
+    }
+
+    /// The place of a key, or of the nearest one above it that is written.
+    pub(crate) fn place(&self, path: &[&str]) -> Span {
+        self.tree.place(path).unwrap_or(self.tree.span)
+    }
+}
+
+/// The entries of a map; none when it is something else.
+pub(crate) fn entries(node: Option<&Node>) -> impl Iterator<Item = &Entry> {
+    node.and_then(Node::as_map).into_iter().flat_map(|map| map.iter())
+}
+
+/// The texts of a list with their places.
+pub(crate) fn items(node: Option<&Node>) -> impl Iterator<Item = (&str, Span)> {
+    let items = node.and_then(Node::as_list).into_iter().flatten();
+    items.filter_map(|item| Some((item.text()?, item.span)))
+}
+
 /// Adds what is broken to `findings`.
-pub(crate) fn check(_tree: &Node, _frame: &Frame<'_>, _files: &dyn Files, _findings: &mut Vec<Finding>) {}
+pub(crate) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    references::check(subject, findings);
+    ports::check(subject, findings);
+    start::check(subject, findings);
+    paths::check(subject, findings);
+    stores::check(subject, findings);
+}

@@ -30,12 +30,6 @@ pub struct Span {
     pub(crate) end: usize,
 }
 
-impl Span {
-    pub(crate) fn to(self, end: Span) -> Self {
-        Self { end: end.end.max(self.end), ..self }
-    }
-}
-
 /// One file that was read.
 #[derive(Debug, Clone)]
 pub struct SourceFile {

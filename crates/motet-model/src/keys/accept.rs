@@ -37,6 +37,9 @@ impl Acceptor<'_> {
         match (&node.value, shape) {
             (Value::Null, shape) => self.null(shape, key, name),
             (Value::Scalar(scalar), Shape::One(kind)) => self.scalar(scalar, node.span, *kind, name),
+            (Value::List(items), Shape::List(Shape::One(Kind::Text))) if items.is_empty() => {
+                self.empty_value(shape, key, name);
+            }
             (Value::List(items), Shape::List(item)) => {
                 for node in items {
                     self.item(node, item, name);

@@ -13,7 +13,7 @@ const HTTP: Key = Key::without(
 
 const TCP: Key = Key::without(
     "tcp",
-    Shape::One(Kind::Bool),
+    Shape::One(Kind::True),
     "another kind of probe, or none",
     "Whether the port accepts a connection.",
 )

@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     Port,
     /// True or false.
     Bool,
+    /// True; what is not wanted is left out.
+    True,
     /// A URL with one of these schemes.
     Url(&'static [&'static str]),
     /// A path of a URL.
@@ -77,6 +79,7 @@ impl Kind {
             Self::Duration { .. } => "a duration".into(),
             Self::Integer { min, max } => format!("a whole number from {min} to {max}"),
             Self::Port => "a port from 1 to 65535".into(),
+            Self::True => "`true`".into(),
             Self::Bool => "`true` or `false`".into(),
             Self::Url(schemes) => {
                 format!("a URL ({})", schemes.iter().map(|s| format!("{s}://…")).collect::<Vec<_>>().join(", "))
@@ -111,6 +114,10 @@ impl Kind {
             Self::Integer { min, max } => check_integer(text, min, max, &self.words()),
             Self::Port => check_integer(text, 1, 65_535, &self.words()),
             Self::Bool => check_bool(scalar),
+            Self::True if scalar.as_bool() == Some(true) => Ok(()),
+            Self::True => {
+                Err(wrong(code::WRONG_TYPE, "is not `true`", "not `true`", "write `true`, or remove the key"))
+            }
             Self::Url(schemes) => check_url(text, schemes),
             Self::UrlPath => check_path(text),
             Self::Regex => check_regex(text),

@@ -92,10 +92,6 @@ impl Map {
         self.entries.retain(keep);
         self.index = self.entries.iter().enumerate().map(|(at, entry)| (Arc::clone(&entry.key), at)).collect();
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
 }
 
 impl Node {
@@ -161,9 +157,5 @@ impl Scalar {
             "false" | "False" | "FALSE" => Some(false),
             _ => None,
         }
-    }
-
-    pub(crate) fn as_integer(&self) -> Option<i64> {
-        self.text.parse().ok()
     }
 }

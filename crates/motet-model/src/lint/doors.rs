@@ -1,0 +1,48 @@
+//! Lints about who reaches what: services that nobody reaches, a gateway that everybody reaches.
+
+use super::Lint;
+use crate::{code, finding::Finding, rules::Subject, system::Run};
+use std::collections::BTreeSet;
+
+pub(super) fn check(subject: &Subject<'_>, lints: &mut Vec<Lint>) {
+    unreached(subject, lints);
+    open_gateway(subject, lints);
+}
+
+fn unreached(subject: &Subject<'_>, lints: &mut Vec<Lint>) {
+    let system = subject.system;
+    let routes = system.gateway.iter().flat_map(|gateway| gateway.routes.values().map(|route| &route.to));
+    let callees = system.services.values().flat_map(|service| service.uses.keys());
+    let reached: BTreeSet<_> = routes.chain(callees).collect();
+    for (name, service) in &system.services {
+        // A fixed port is reached from outside without a route.
+        let by_itself = service.once || service.port.is_some() || matches!(service.run, Run::External { .. });
+        if by_itself || reached.contains(name) {
+            continue;
+        }
+        let finding = Finding::warning(code::UNREACHED, format!("nobody reaches `{name}`: no service uses it, and no route leads to it"))
+            .at(subject.place(&["services", name.as_str()]), "started for nobody")
+            .help(format!(
+                "add it to `uses` of its caller, or a route: `gateway: {{ routes: {{ /: {name} }} }}`; a service that works by itself says so: `allow: [{{ lint: {}, because: … }}]`",
+                code::UNREACHED
+            ));
+        lints.push(Lint::of_services(finding, [name.as_str()]));
+    }
+}
+
+fn open_gateway(subject: &Subject<'_>, lints: &mut Vec<Lint>) {
+    let Some(gateway) = &subject.system.gateway else { return };
+    if gateway.listen.ip().is_loopback() {
+        return;
+    }
+    let span =
+        subject.tree.at(&["gateway", "listen"]).map_or_else(|| subject.place(&["gateway", "listen"]), |node| node.span);
+    let finding = Finding::warning(code::OPEN_GATEWAY, format!("others on the network reach the gateway at {}", gateway.listen))
+        .at(span, "not a loopback address")
+        .help(format!(
+            "listen on `127.0.0.1:{}` for development; where it is meant, say so under `gateway`: `allow: [{{ lint: {}, because: … }}]`",
+            gateway.listen.port(),
+            code::OPEN_GATEWAY
+        ));
+    lints.push(Lint::of_gateway(finding));
+}
