@@ -24,11 +24,13 @@ pub struct EdgePolicy {
 }
 
 /// When a request is tried again. A failure to connect is always worth another try, because nothing was sent; anything later
-/// only if doing it twice is the same as doing it once (see [`repeatable`]).
+/// only if doing it twice is the same as doing it once (see [`Retry::repeats`]).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Retry {
     /// How many tries there are in total; 1 means none again. Default 3.
     pub attempts: u32,
+    /// The methods that may be done twice. Default: the idempotent ones (RFC 9110, section 9.2.2).
+    pub methods: Vec<Method>,
     /// The statuses of the upstream that are worth another try. Default 502, 503 and 504.
     pub statuses: Vec<StatusCode>,
     /// The pause before the same instance is tried again; another instance is tried at once.
@@ -53,6 +55,7 @@ impl Default for Retry {
     fn default() -> Self {
         Self {
             attempts: 3,
+            methods: vec![Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::TRACE],
             statuses: vec![StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT],
             // The first pause is longer than a dead instance stays in an endpoint set.
             backoff: Backoff { initial: Duration::from_millis(25), max: Duration::from_secs(1), factor: 2.0 },
@@ -61,10 +64,12 @@ impl Default for Retry {
     }
 }
 
-/// Whether doing the request twice is the same as doing it once: an idempotent method (RFC 9110, section 9.2.2), or the caller
-/// promises it with an `Idempotency-Key` header.
-pub fn repeatable(method: &Method, headers: &HeaderMap) -> bool {
-    method.is_idempotent() || headers.contains_key("idempotency-key")
+impl Retry {
+    /// Whether doing the request twice is the same as doing it once: by its method, or because the caller promises it with an
+    /// `Idempotency-Key` header.
+    pub fn repeats(&self, method: &Method, headers: &HeaderMap) -> bool {
+        self.methods.contains(method) || headers.contains_key("idempotency-key")
+    }
 }
 
 /// Whether an answer has no natural end: server-sent events, gRPC, JSON lines and multipart replacement.

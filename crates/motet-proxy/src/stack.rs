@@ -14,7 +14,7 @@ use crate::{
     journey::Journey,
     lane::Lane,
     listener::Arrival,
-    policy::{repeatable, streams},
+    policy::streams,
     rescue::{self, Cause},
     spec::{Door, Protocol},
     stage::{
@@ -138,8 +138,8 @@ fn outgoing(
         headers::set_forwarded(&mut headers, arrival.peer.ip(), host.as_ref());
         headers::add_via(&mut headers, version);
     }
-    let repeatable = upgrade.is_none() && repeatable(&method, &headers);
     let retry = &lane.policy().retry;
+    let repeatable = upgrade.is_none() && retry.repeats(&method, &headers);
     let replay_max = if repeatable && retry.attempts > 1 { retry.replay_max } else { 0 };
     let protocol = if is_grpc(&headers) { Protocol::H2c } else { lane.plan.protocol };
     let protocol = if upgrade.is_some() { Protocol::Http1 } else { protocol };

@@ -1,0 +1,117 @@
+//! `motet explain`: what a key of the definition means, which policy is in force on an edge, what an error code is about.
+
+use crate::{
+    cli::{Explain, Global},
+    connect,
+    exit::{Exit, Failure},
+    terminal::{self, ink, table::Table},
+};
+use anyhow::Result;
+use motet_kernel::{endpoint::EdgeName, quantity::show_duration};
+use motet_model::{Explanation, explain::KeyPage, system::Wait};
+use serde_json::json;
+
+include!(concat!(env!("OUT_DIR"), "/error_pages.rs"));
+
+pub(crate) fn run(global: &Global, arguments: &Explain) -> Result<Exit> {
+    match arguments.subject.as_slice() {
+        [kind, name] if kind == "edge" => edge(global, name),
+        [subject] if subject.starts_with("MO-") => code(global, subject),
+        [subject] if subject.contains('→') || subject.contains("->") => edge(global, subject),
+        [subject] => key(global, subject),
+        _ => Err(Failure::new(
+            Exit::Usage,
+            "Explain what? A key (`uses.timeout`), a code (`MO-model-101`), or `edge caller->callee`.",
+        )
+        .into()),
+    }
+}
+
+fn code(global: &Global, code: &str) -> Result<Exit> {
+    let page = ERROR_PAGES.iter().find(|(name, _)| name.eq_ignore_ascii_case(code));
+    let Some((name, text)) = page else {
+        return Err(Failure::new(Exit::Failed, format!("There is no error code {code}.")).into());
+    };
+    if global.json {
+        terminal::print_json(&json!({ "code": name, "page": text }))?;
+    } else {
+        terminal::print(text.trim_end());
+    }
+    Ok(Exit::Done)
+}
+
+fn key(global: &Global, key: &str) -> Result<Exit> {
+    let pages = match motet_model::explain(key) {
+        Ok(Explanation::Key(page)) => vec![page],
+        Ok(Explanation::Candidates(pages)) => pages,
+        Ok(Explanation::Code { code, .. }) => return self::code(global, code.0),
+        Err(unknown) => return Err(Failure::new(Exit::Failed, format!("{unknown}")).into()),
+    };
+    if global.json {
+        let all: Vec<_> = pages.iter().map(page_json).collect();
+        terminal::print_json(&all)?;
+    } else if let [page] = pages.as_slice() {
+        print_page(page);
+    } else {
+        terminal::print(format_args!("`{key}` stands in several places; `motet explain PATH` tells more of one:\n"));
+        let mut table = Table::new(&["PATH", "WHAT IT SAYS"]);
+        pages.iter().for_each(|page| table.row(vec![page.path.clone(), page.about.to_owned()]));
+        table.print();
+    }
+    Ok(Exit::Done)
+}
+
+fn print_page(page: &KeyPage) {
+    terminal::print(ink::strong().apply_to(&page.path));
+    terminal::print(format_args!("  {}\n", page.about));
+    terminal::print(format_args!("  {}  {}", ink::quiet().apply_to("type   "), page.kind));
+    let default = page.default.unwrap_or("none: it has to be written");
+    terminal::print(format_args!("  {}  {default}", ink::quiet().apply_to("default")));
+    terminal::print(format_args!("  {}  {}", ink::quiet().apply_to("why    "), page.reason));
+    terminal::print(format_args!("\n  {}", ink::quiet().apply_to("example")));
+    page.example.trim_end().lines().for_each(|line| terminal::print(format_args!("    {line}")));
+    if !page.keys.is_empty() {
+        terminal::print(format_args!("\n  {}", ink::quiet().apply_to("keys")));
+        let width = page.keys.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        page.keys.iter().for_each(|(name, about)| terminal::print(format_args!("    {name:<width$}  {about}")));
+    }
+}
+
+fn page_json(page: &KeyPage) -> serde_json::Value {
+    let keys: serde_json::Map<_, _> =
+        page.keys.iter().map(|(name, about)| ((*name).to_owned(), json!(about))).collect();
+    json!({
+        "path": page.path, "about": page.about, "type": page.kind, "default": page.default,
+        "reason": page.reason, "example": page.example, "keys": keys,
+    })
+}
+
+fn edge(global: &Global, name: &str) -> Result<Exit> {
+    let edge: EdgeName = name.parse().map_err(|error| Failure::new(Exit::Usage, format!("{error}.")))?;
+    let system = connect::load(global)?.system;
+    let policy = system.services.get(&edge.caller).and_then(|caller| caller.uses.get(&edge.callee));
+    let Some(policy) = policy else {
+        let message =
+            format!("There is no edge {edge}: `{}` does not declare `{}` in `uses`.", edge.caller, edge.callee);
+        return Err(Failure::new(Exit::Failed, message).into());
+    };
+    let wait = match policy.wait {
+        Wait::Ready => "ready",
+        Wait::None => "none",
+    };
+    if global.json {
+        terminal::print_json(&json!({
+            "edge": edge.to_string(), "timeout_ms": policy.timeout.as_millis(), "wait": wait,
+            "retry": { "attempts": policy.retry.attempts, "on": policy.retry.on, "methods": policy.retry.methods },
+        }))?;
+        return Ok(Exit::Done);
+    }
+    let statuses: Vec<_> = policy.retry.on.iter().map(ToString::to_string).collect();
+    terminal::print(ink::strong().apply_to(&edge));
+    terminal::print(format_args!("  timeout         {}", show_duration(policy.timeout)));
+    terminal::print(format_args!("  retry.attempts  {}", policy.retry.attempts));
+    terminal::print(format_args!("  retry.on        {}", statuses.join(", ")));
+    terminal::print(format_args!("  retry.methods   {}", policy.retry.methods.join(", ")));
+    terminal::print(format_args!("  wait            {wait}"));
+    Ok(Exit::Done)
+}

@@ -1,0 +1,46 @@
+//! The stores of a system: engines from the definition, databases made before services start.
+
+use crate::place::Place;
+use anyhow::{Context as _, Result};
+use motet_adapters::postgres::{self, Postgres};
+use motet_datastore::{Credentials, Engine, Engines, Provision, Secret, Sqlite, StoreSpec, Stores};
+use motet_kernel::name::ServiceName;
+use motet_model::system::{StoreEngine, System};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The stores that a definition declares, on the engines that its profile names. Touches nothing yet.
+pub(crate) fn of(system: &System, place: &Place) -> Result<Stores> {
+    let sqlite: Arc<dyn Provision> = Arc::new(Sqlite::new(place.dir())?);
+    let postgres = system.engines.stores.postgres.as_ref().map(|url| {
+        let options = postgres::Options {
+            system: system.name.clone(),
+            state: place.dir().to_owned(),
+            admin_url: Secret::new(url.as_str()),
+            origin: "engines.stores.postgres.url".to_owned(),
+            installation: None,
+            take_over: false,
+        };
+        Postgres::new(options).map(|engine| Arc::new(engine) as Arc<dyn Provision>)
+    });
+    let engines = Engines { sqlite: Some(sqlite), postgres: postgres.transpose()? };
+    let specs = system.services.values().filter_map(|service| {
+        let engine = match service.store.as_ref()?.engine {
+            StoreEngine::Sqlite => Engine::Sqlite,
+            StoreEngine::Postgres => Engine::Postgres,
+        };
+        Some(StoreSpec { service: service.name.clone(), engine })
+    });
+    Ok(Stores::new(specs, &engines)?)
+}
+
+/// Makes every store that is not there yet; returns what each service needs to reach its own.
+pub(crate) async fn provision(stores: &Stores) -> Result<BTreeMap<ServiceName, Credentials>> {
+    let mut credentials = BTreeMap::new();
+    for (service, engine) in stores.iter() {
+        let made = stores.provision(service).await;
+        let made = made.map_err(|error| anyhow::anyhow!("{error}\n  {} ({})", error.help(), error.code()));
+        let made = made.with_context(|| format!("the {engine} store of `{service}` cannot be made"))?;
+        credentials.insert(service.clone(), made);
+    }
+    Ok(credentials)
+}
