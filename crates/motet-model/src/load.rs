@@ -130,6 +130,7 @@ fn read(files: &dyn Files, options: &LoadOptions) -> Read {
             lint::check(&subject, &mut findings);
         }
     }
+    variables::conceal(&whole, &sources, &mut findings);
     Read { system, problems: Problems::new(findings, sources) }
 }
 

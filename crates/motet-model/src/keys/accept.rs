@@ -95,7 +95,7 @@ impl Acceptor<'_> {
         let Err(wrong) = kind.check(scalar) else { return };
         // A value out of a variable may be a secret: the message shows what was written, which is the variable's name.
         let written = match scalar.from_variable {
-            true => shorten(self.sources.text_at(span)),
+            true => shorten(self.sources.text_at(span).trim_matches(['"', '\''])),
             false => shorten(&scalar.text),
         };
         let message = match (scalar.from_variable, written.is_empty()) {
@@ -104,7 +104,9 @@ impl Acceptor<'_> {
             (false, false) => format!("`{written}` {}", wrong.message),
         };
         let help = match scalar.from_variable {
-            true => wrong.help.map(|help| format!("{help}; the value comes from a variable, which is not shown here")),
+            true => {
+                Some(format!("it has to be {}; it comes from a variable, whose value is not shown here", kind.words()))
+            }
             false => wrong.help,
         };
         self.findings.push(Finding::error(wrong.code, message).at(span, wrong.label).maybe_help(help));
@@ -146,7 +148,10 @@ impl Acceptor<'_> {
         }
         self.only_one(map, fields);
         if self.part == Part::Whole {
-            self.missing(map, fields, place);
+            // A map over several lines is pointed at by its first key.
+            let first = map.iter().next().map(|entry| entry.key_span);
+            let long = self.sources.text_at(place).contains('\n');
+            self.missing(map, fields, first.filter(|_| long).unwrap_or(place));
         }
     }
 
@@ -169,20 +174,18 @@ impl Acceptor<'_> {
         }
     }
 
-    fn missing(&mut self, map: &Map, fields: &Fields, place: Span) {
-        for key in fields.keys.iter().filter(|key| key.default == Default::Required && map.entry(key.name).is_none()) {
+    fn missing(&mut self, map: &Map, fields: &'static Fields, place: Span) {
+        // What is there under another name has been reported with the right one.
+        let meant: Vec<_> = map.iter().filter_map(|entry| meant(&entry.key, fields)).collect();
+        let lacks = |name: &str| map.entry(name).is_none() && !meant.contains(&name);
+        for key in fields.keys.iter().filter(|key| key.default == Default::Required && lacks(key.name)) {
             self.findings.push(
                 Finding::error(code::MISSING_KEY, format!("{} needs the key `{}`", fields.what, key.name))
                     .at(place, format!("`{}` is missing", key.name))
                     .help(format!("add {}", as_code(key.example))),
             );
         }
-        let none = fields.one_of.iter().all(|name| map.entry(name).is_none());
-        // A key that is meant to be one of them and is misspelled has been reported already.
-        let misspelled = map.iter().any(|entry| {
-            fields.key(&entry.key).is_none() && spelling::nearest(&entry.key, fields.one_of.iter().copied()).is_some()
-        });
-        if fields.one_needed && none && !misspelled {
+        if fields.one_needed && fields.one_of.iter().all(|name| lacks(name)) {
             self.findings.push(one_missing(fields, place));
         }
     }
@@ -191,6 +194,7 @@ impl Acceptor<'_> {
         let key = &*entry.key;
         let free = fields.keys.iter().map(|key| key.name).filter(|name| map.entry(name).is_none());
         let help = foreign_word(key, fields)
+            .map(|(_, help)| help.to_owned())
             .or_else(|| spelling::nearest(key, free).map(|near| format!("did you mean `{near}`?")))
             .or_else(|| belongs_elsewhere(key))
             .unwrap_or_else(|| {
@@ -209,13 +213,13 @@ impl Acceptor<'_> {
             Value::Null => "nothing",
             Value::List(_) => "a list",
             Value::Map(_) => "a map",
-            Value::Scalar(_) => "a single value",
+            Value::Scalar(_) => "a text or a number",
         };
         // A collection begins on the next line or with its bracket: the key is the better place to point at.
         let span = if matches!(node.value, Value::Scalar(_)) { node.span } else { key };
         self.findings.push(
             Finding::error(code::WRONG_TYPE, format!("{name} has to be {}, and it is {found}", words(shape)))
-                .at(span, format!("expected {}", words(shape)))
+                .at(span, "expected here: ".to_owned() + &words(shape))
                 .maybe_help(way_to_write(node, shape)),
         );
     }
@@ -234,10 +238,10 @@ fn takes(shape: &Shape, value: &Value) -> bool {
 pub(crate) fn words(shape: &Shape) -> String {
     match shape {
         Shape::One(kind) => kind.words(),
-        Shape::Fields(fields) => format!("a map with the keys of {}", fields.what),
-        Shape::Map(KeyKind::Service | KeyKind::Name, _) => "a map with a name before each colon".into(),
+        Shape::Fields(_) => "a map".into(),
+        Shape::Map(KeyKind::Service | KeyKind::Name, _) => "a map by name".into(),
         Shape::Map(KeyKind::Variable, _) => "a map of `NAME: value`".into(),
-        Shape::Map(KeyKind::UrlPath, _) => "a map with a path before each colon".into(),
+        Shape::Map(KeyKind::UrlPath, _) => "a map by path".into(),
         Shape::List(_) => "a list".into(),
         Shape::Either(shapes) => {
             let words: Vec<_> = shapes.iter().map(words).collect();
@@ -253,9 +257,14 @@ pub(crate) fn words(shape: &Shape) -> String {
 fn way_to_write(node: &Node, shape: &Shape) -> Option<String> {
     match (&node.value, shape) {
         (Value::Scalar(scalar), Shape::List(_)) => Some(format!("write `[{}]`", shown(scalar))),
+        (Value::Scalar(scalar), Shape::Fields(fields)) if fields.key(&scalar.text).is_some() => {
+            Some(format!("write `{{ {}: {{}} }}`", scalar.text))
+        }
         (Value::Scalar(scalar), Shape::Fields(fields)) => {
-            let key = fields.keys.iter().find(|key| key.default == Default::Required).or(fields.keys.first())?;
-            Some(format!("write `{{ {}: {} }}`", key.name, shown(scalar)))
+            let needed = || fields.keys.iter().filter(|key| key.default == Default::Required);
+            let key = needed().next().or(fields.keys.first())?;
+            let rest: String = needed().skip(1).map(|key| format!(", {}: …", key.name)).collect();
+            Some(format!("write `{{ {}: {}{rest} }}`", key.name, shown(scalar)))
         }
         (Value::List(items), Shape::Map(keys, _)) => {
             let first = items.iter().find_map(Node::as_scalar)?;
@@ -291,8 +300,9 @@ fn one_missing(fields: &Fields, place: Span) -> Finding {
                 "a service is four lines:\n\n",
                 "  embedder:\n",
                 "    path: services/embedder\n",
-                "    process: { command: ./embedder }   # or container: { image: … }, or external: { url: … }\n",
-                "    ready: { http: /healthz }"
+                "    process: { command: ./embedder }\n",
+                "    ready: { http: /healthz }\n\n",
+                "in place of `process` may stand `container: { image: … }` or `external: { url: … }`"
             ));
     }
     let choices = spelling::either(fields.one_of);
@@ -304,45 +314,48 @@ fn one_missing(fields: &Fields, place: Span) -> Finding {
         })
 }
 
-/// Words of Compose and Kubernetes, and what they are called here.
-fn foreign_word(key: &str, fields: &Fields) -> Option<String> {
-    let text = match (fields.id, key) {
-        ("service", "depends_on" | "dependsOn") => {
-            "write `uses: { other: {} }` for a service that is called, or `after: [other]` for order alone"
-        }
-        ("service", "image") => "write `container: { image: … }`",
-        ("service", "command" | "cmd" | "run" | "exec" | "entrypoint") => "write `process: { command: … }`",
-        ("service", "environment") => "here it is called `env`, and it is a map: `env: { KEY: value }`",
-        ("service", "env_file") => "write `env: { KEY: \"${KEY}\" }`; `.env` beside motet.yaml is read for `${…}`",
-        ("service", "ports" | "expose") => {
-            "a service needs no port of its own: it gets one in `$PORT`; what is public is said in `gateway.routes`"
-        }
-        ("service", "healthcheck" | "health" | "readinessProbe" | "readiness") => "write `ready: { http: /healthz }`",
-        ("service", "livenessProbe" | "liveness") => "write `alive: { http: /healthz }`",
-        ("service", "replicas" | "deploy" | "instances") => "write `scale: 3`",
-        ("service", "working_dir" | "cwd" | "dir" | "directory" | "folder") => "here it is called `path`",
-        ("service", "volumes") => "a service keeps its data in `store`; files beside its code are simply there",
-        ("service", "url") => "write `external: { url: … }`",
-        ("service", "stop_grace_period") => "write `stop: { grace: 10s }`",
-        ("service", "openapi" | "api" | "spec") => "here it is called `contract`",
-        ("service", "dependencies" | "calls" | "links" | "requires") => "here it is called `uses`",
-        ("service", "database" | "db") => "write `store: { sqlite: {} }` or `store: { postgres: {} }`",
-        ("definition", "version") => "here it is called `motet`: write `motet: 1`",
-        ("definition", "name") => "here it is called `system`",
-        ("definition", "routes" | "listen") => "it stands under `gateway`",
-        ("definition", "networks" | "volumes") => {
-            "nothing like it is needed: edges connect services, and stores keep their data"
-        }
-        ("ready" | "alive", "path" | "url" | "httpGet") => "write `http: /healthz`",
-        ("ready" | "alive", "retries" | "failureThreshold") => "here it is called `failures`",
-        ("ready" | "alive", "start_period" | "initialDelaySeconds") => "here it is called `grace`",
-        ("ready" | "alive", "test" | "exec") => "here it is called `command`",
-        ("edge" | "route", "retries") => "write `retry: { attempts: 3 }`",
-        ("retry", "retries" | "max" | "count") => "here it is called `attempts`, and counts the first try too",
-        ("route", "service") => "here it is called `to`",
+/// The key that was probably meant by one that is not known.
+fn meant(key: &str, fields: &'static Fields) -> Option<&'static str> {
+    if fields.key(key).is_some() {
+        return None;
+    }
+    let near = || spelling::nearest(key, fields.keys.iter().map(|key| key.name));
+    foreign_word(key, fields).map(|(meant, _)| meant).or_else(near)
+}
+
+/// Words of Compose and Kubernetes: the key that is meant, and what to write.
+#[rustfmt::skip]
+fn foreign_word(key: &str, fields: &Fields) -> Option<(&'static str, &'static str)> {
+    Some(match (fields.id, key) {
+        ("service", "depends_on" | "dependsOn" | "depends") => ("uses", "write `uses: { other: {} }` for a service that is called, or `after: [other]` for order alone"),
+        ("service", "image") => ("container", "write `container: { image: … }`"),
+        ("service", "command" | "cmd" | "run" | "exec" | "entrypoint" | "start") => ("process", "write `process: { command: … }`"),
+        ("service", "environment") => ("env", "here it is called `env`, and it is a map: `env: { KEY: value }`"),
+        ("service", "env_file") => ("env", "write `env: { KEY: \"${KEY}\" }`; `.env` beside motet.yaml is read for `${…}`"),
+        ("service", "ports" | "expose") => ("port", "a service needs no port of its own: it gets one in `$PORT`; what is public is said in `gateway.routes`"),
+        ("service", "healthcheck" | "health" | "readinessProbe" | "readiness") => ("ready", "write `ready: { http: /healthz }`"),
+        ("service", "livenessProbe" | "liveness") => ("alive", "write `alive: { http: /healthz }`"),
+        ("service", "replicas" | "deploy" | "instances") => ("scale", "write `scale: 3`"),
+        ("service", "working_dir" | "cwd" | "dir" | "directory" | "folder") => ("path", "here it is called `path`"),
+        ("service", "volumes") => ("store", "a service keeps its data in `store`; files beside its code are simply there"),
+        ("service", "url") => ("external", "write `external: { url: … }`"),
+        ("service", "stop_grace_period") => ("stop", "write `stop: { grace: 10s }`"),
+        ("service", "openapi" | "api" | "spec") => ("contract", "here it is called `contract`"),
+        ("service", "dependencies" | "calls" | "links" | "requires") => ("uses", "here it is called `uses`"),
+        ("service", "database" | "db") => ("store", "write `store: { sqlite: {} }` or `store: { postgres: {} }`"),
+        ("definition", "version") => ("motet", "here it is called `motet`: write `motet: 1`"),
+        ("definition", "name") => ("system", "here it is called `system`"),
+        ("definition", "routes" | "listen") => ("gateway", "it stands under `gateway`"),
+        ("definition", "networks" | "volumes") => ("services", "nothing like it is needed: edges connect services, and stores keep their data"),
+        ("ready" | "alive", "path" | "url" | "httpGet") => ("http", "write `http: /healthz`"),
+        ("ready" | "alive", "retries" | "failureThreshold") => ("failures", "here it is called `failures`"),
+        ("ready" | "alive", "start_period" | "initialDelaySeconds") => ("grace", "here it is called `grace`"),
+        ("ready" | "alive", "test" | "exec") => ("command", "here it is called `command`"),
+        ("edge" | "route", "retries") => ("retry", "write `retry: { attempts: 3 }`"),
+        ("retry", "retries" | "max" | "count") => ("attempts", "here it is called `attempts`, and counts the first try too"),
+        ("route", "service") => ("to", "here it is called `to`"),
         _ => return None,
-    };
-    Some(text.to_owned())
+    })
 }
 
 /// Where a key of this name does stand, when it exists somewhere.
@@ -350,7 +363,7 @@ fn belongs_elsewhere(key: &str) -> Option<String> {
     let mut paths: Vec<String> =
         all().into_iter().filter(|placed| placed.key.name == key).map(|placed| placed.path).collect();
     paths.sort_by_key(|path| path.matches('.').count());
-    paths.truncate(3);
+    paths.truncate(5);
     (!paths.is_empty()).then(|| format!("`{key}` exists elsewhere: {}", spelling::either_text(paths)))
 }
 

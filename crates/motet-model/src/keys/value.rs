@@ -297,7 +297,10 @@ fn check_choice(text: &str, choices: &[&'static str]) -> Result<(), Wrong> {
         [only] => format!("`{only}`"),
         _ => "one of the choices".into(),
     };
-    let all = format!("possible: {}", spelling::either(choices));
+    let all = match choices {
+        [only] => format!("write `{only}`, or a map"),
+        _ => format!("possible: {}", spelling::either(choices)),
+    };
     Err(wrong(
         code::INVALID_CHOICE,
         format!("is not {one}"),

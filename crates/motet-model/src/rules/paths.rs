@@ -6,7 +6,7 @@ use crate::{
     finding::Finding,
     source::files::Kind,
     spelling,
-    system::{Run, Service},
+    system::{Command, Run, Service},
 };
 use std::path::Path;
 
@@ -14,7 +14,10 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     for (name, service) in &subject.system.services {
         let written = subject.tree.at(&["services", name.as_str(), "path"]).is_some();
         // What is pulled or runs elsewhere needs no folder.
-        let needs_folder = written || service.build.is_some() || matches!(service.run, Run::Process { .. });
+        // And of a service that says nothing about how it runs, that is what is told.
+        let says_nothing = Run::Process { command: Command::Argv(Vec::new()) };
+        let is_process = matches!(service.run, Run::Process { .. }) && service.run != says_nothing;
+        let needs_folder = written || service.build.is_some() || is_process;
         if needs_folder && !folder(subject, service, written, findings) {
             continue;
         }

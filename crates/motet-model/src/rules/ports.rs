@@ -11,8 +11,10 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     {
         taken.insert(gateway.listen.port(), ("the gateway".to_owned(), subject.place(&["gateway", "listen"])));
     }
-    for (name, service) in &subject.system.services {
-        let name = name.as_str();
+    // In the order of writing, so that the second place is the one that is told about.
+    for entry in subject.services() {
+        let name = &*entry.key;
+        let Some(service) = subject.system.services.get(name) else { continue };
         if service.scale.min > service.scale.max {
             findings.push(
                 Finding::error(

@@ -36,7 +36,7 @@ fn finding(subject: &Subject<'_>, cycle: &[&str]) -> Finding {
     }
     finding.help(match callers.last() {
         Some((caller, callee)) => format!(
-            "let one of them start without waiting: `wait: none` on the edge whose caller can do without for a moment, as in `{caller}: uses: {{ {callee}: {{ wait: none }} }}`"
+            "let one of them start without waiting: `wait: none` on the edge whose caller can do without for a moment, as in `uses: {{ {callee}: {{ wait: none }} }}` on `{caller}`"
         ),
         None => "remove one of them from `after`".to_owned(),
     })

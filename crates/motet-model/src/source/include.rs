@@ -4,7 +4,7 @@ use super::{
     Sources, Span,
     files::{Files, clean},
     overlay::overlay,
-    tree::{Map, Node, Value},
+    tree::{Entry, Map, Node, Scalar, Value},
     yaml,
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         accept::{self, Part, shorten},
         service::SERVICE,
     },
+    spelling,
 };
 use std::{
     collections::HashMap,
@@ -85,6 +86,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A file beside a missing one that is spelled like it.
+    fn neighbour(&self, path: &Path) -> Option<String> {
+        let folder = path.parent()?;
+        let names = self.files.names(folder);
+        let near = spelling::nearest(path.file_name()?.to_str()?, names.iter().map(String::as_str))?;
+        let near = folder.join(near);
+        Some(near.strip_prefix(&self.dir).unwrap_or(&near).display().to_string())
+    }
+
     /// Reads a file's tree, once.
     fn tree(&mut self, path: &Path, asked: Span) -> Option<Arc<Node>> {
         if let Some(read) = self.read.get(path) {
@@ -149,11 +159,33 @@ impl<'a> Reader<'a> {
             );
             return service.clone();
         }
-        let Some(tree) = self.tree(&path, asked) else { return service.clone() };
+        let Some(tree) = self.tree(&path, asked) else { return unread(service) };
         chain.push(path);
         let under = self.included(&tree, chain);
         overlay(&under, service, Some(Shape::Fields(&SERVICE)))
     }
+}
+
+/// A service whose file could not be read, with what would be missed in it: that the file is missing has been told, and the
+/// system is not going to be run.
+fn unread(service: &Node) -> Node {
+    let mut service = service.clone();
+    let span = service.span;
+    let scalar = |text: &str| Node {
+        span,
+        value: Value::Scalar(Scalar { text: text.to_owned(), plain: false, from_variable: false }),
+    };
+    let Some(map) = service.as_map_mut() else { return service };
+    if SERVICE.one_of.iter().all(|key| map.entry(key).is_none()) {
+        let mut command = Map::default();
+        command.insert(Entry { key: "command".into(), key_span: span, value: scalar("true") });
+        let process = Node { span, value: Value::Map(command) };
+        map.insert(Entry { key: "process".into(), key_span: span, value: process });
+    }
+    if map.entry("path").is_none() {
+        map.insert(Entry { key: "path".into(), key_span: span, value: scalar(".") });
+    }
+    service
 }
 
 /// An empty map at a place, for what is not there.

@@ -3,7 +3,7 @@
 //! A `$` that no `{` follows stays as it is: commands say `$PORT` and mean the variable of the running service.
 
 use super::{
-    Span,
+    Sources, Span,
     tree::{Node, Scalar, Value},
 };
 use crate::{code, finding::Finding, keys::accept::shorten, spelling};
@@ -16,6 +16,31 @@ pub(crate) type Variables = BTreeMap<String, String>;
 const DEPTH_MAX: usize = 8;
 /// The longest text that may come out of one value, in bytes.
 const LENGTH_MAX: usize = 1 << 20;
+
+/// Takes the values of variables out of what is told about them: they may be secrets. What was written stands in their place.
+pub(crate) fn conceal(node: &Node, sources: &Sources, findings: &mut [Finding]) {
+    let mut concealed = BTreeMap::new();
+    collect(node, &mut concealed);
+    for finding in findings {
+        let Some((span, value)) = finding.labels.iter().find_map(|label| concealed.get_key_value(&label.span)) else {
+            continue;
+        };
+        let written = sources.text_at(*span).trim_matches(['"', '\'']);
+        finding.message = finding.message.replace(*value, written);
+        finding.help = finding.help.take().map(|help| help.replace(*value, written));
+    }
+}
+
+fn collect<'a>(node: &'a Node, concealed: &mut BTreeMap<Span, &'a str>) {
+    match &node.value {
+        Value::Scalar(scalar) if scalar.from_variable && scalar.text.len() > 2 => {
+            concealed.insert(node.span, &scalar.text);
+        }
+        Value::Null | Value::Scalar(_) => {}
+        Value::List(items) => items.iter().for_each(|item| collect(item, concealed)),
+        Value::Map(map) => map.iter().for_each(|entry| collect(&entry.value, concealed)),
+    }
+}
 
 /// Replaces the variables in all values of a tree.
 pub(crate) fn replace(node: &mut Node, variables: &Variables, findings: &mut Vec<Finding>) {

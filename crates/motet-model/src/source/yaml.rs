@@ -28,7 +28,7 @@ pub(crate) fn read(sources: &Sources, file: usize, findings: &mut Vec<Finding>) 
     for event in Parser::new_from_str_with_options(&text, options) {
         let outcome = match event {
             Ok((event, span)) => builder.event(event, span),
-            Err(error) => Err(broken(file, &text, &error)),
+            Err(error) => Err(broken(file, &text, &error, builder.open.last().map(|open| open.span))),
         };
         if let Err(finding) = outcome {
             builder.findings.push(*finding);
@@ -224,8 +224,9 @@ fn too_deep(span: Span) -> Finding {
 }
 
 /// A parser's complaint in words that say what to do about it.
-fn broken(file: usize, text: &str, error: &ScanError) -> Box<Finding> {
-    let start = error.marker().byte_offset().unwrap_or(0).min(text.len());
+fn broken(file: usize, text: &str, error: &ScanError, open: Option<Span>) -> Box<Finding> {
+    let start = text.floor_char_boundary(error.marker().byte_offset().unwrap_or(0));
+    let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
     let end = text[start..].chars().next().map_or(start, |c| if c == '\n' { start } else { start + c.len_utf8() });
     let span = Span { file, start, end };
     let finding = |message: &str, label: &str, help: &str| {
@@ -237,11 +238,30 @@ fn broken(file: usize, text: &str, error: &ScanError) -> Box<Finding> {
         | ErrorKind::TabInBlockIndentation
         | ErrorKind::TabInIndentation
         | ErrorKind::TabAtBlockScalarStart
-        | ErrorKind::TabInPlainScalar => finding(
-            "a tab stands where YAML wants spaces",
-            "tab",
-            "indent with spaces; most editors can convert: set `indent_style = space` for YAML",
-        ),
+        | ErrorKind::TabInPlainScalar => {
+            let tab = text[line_start..end].rfind('\t').map_or(start, |at| line_start + at);
+            Box::new(
+                Finding::error(code::NOT_YAML, "a tab stands where YAML wants spaces")
+                    .at(Span { file, start: tab, end: (tab + 1).min(text.len()) }, "tab")
+                    .help("indent with spaces; most editors can convert: set `indent_style = space` for YAML"),
+            )
+        }
+        ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::ExpectedFlowSequenceSeparator => {
+            let brackets =
+                if *error.kind() == ErrorKind::ExpectedFlowMappingSeparator { ("{", "}") } else { ("[", "]") };
+            let (opening, closing) = brackets;
+            let found = finding(
+                &format!("a `,` or `{closing}` is missing"),
+                &format!("expected before this: `,` or `{closing}`"),
+                &format!("close the `{opening}` with `{closing}`, or put a `,` between its items"),
+            );
+            match open {
+                Some(open) => {
+                    Box::new(found.also(Span { end: open.start + 1, ..open }, format!("`{opening}` is open here")))
+                }
+                None => found,
+            }
+        }
         ErrorKind::UnknownAnchor => finding(
             "an alias refers to an anchor that does not exist",
             "nothing above has this `&name`",
@@ -259,6 +279,17 @@ fn broken(file: usize, text: &str, error: &ScanError) -> Box<Finding> {
         | ErrorKind::UnexpectedEofFlowMapping
         | ErrorKind::UnexpectedEofImplicitFlowMapping => {
             finding("the file ends inside brackets", "a bracket before is not closed", "close every `{` and `[`")
+        }
+        ErrorKind::MappingValueNotAllowed if !text[line_start..start].contains(": ") => {
+            let key = line_start + text[line_start..start].len() - text[line_start..start].trim_start().len();
+            Box::new(
+                Finding::error(
+                    code::NOT_YAML,
+                    "this line is indented deeper than the key above it, which has a value already",
+                )
+                .at(Span { file, start: key, end: start.max(key) }, "indented too far")
+                .help("give all keys of one level the same number of spaces"),
+            )
         }
         ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => finding(
             "a second `: ` stands in one line",

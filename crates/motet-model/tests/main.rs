@@ -1,0 +1,3 @@
+//! The definition from outside: what people write, and what they see.
+
+mod mistakes;
