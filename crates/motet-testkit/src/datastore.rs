@@ -44,10 +44,11 @@ impl Subject<'_> {
     async fn with_notes(&self, service: &ServiceName, notes: usize) -> Credentials {
         let credentials = (self.engine)().provision(service).await.expect("provisioned");
         let mut session = self.session(&credentials).await;
-        session.execute("CREATE TABLE notes (body TEXT NOT NULL)").await.expect("a service may make tables");
+        let mut sql = "CREATE TABLE notes (body TEXT NOT NULL);".to_owned();
         for note in 0..notes {
-            session.execute(&format!("INSERT INTO notes VALUES ('note {note}')")).await.expect("inserted");
+            sql += &format!("INSERT INTO notes VALUES ('note {note}');");
         }
+        session.execute(&sql).await.expect("a service may make tables");
         session.close().await;
         credentials
     }

@@ -2,8 +2,8 @@
 
 use super::{admin, connect, engine, number, options, run, server, service};
 use motet_adapters::postgres::Postgres;
-use motet_datastore::{Provision, StoreError};
-use std::{fs, path::Path};
+use motet_datastore::{Occupancy, Provision, StoreError};
+use std::{fs, path::Path, time::Duration};
 
 const ROW: &str = "CREATE TABLE notes (body TEXT); INSERT INTO notes VALUES ('kept')";
 const COUNT: &str = "SELECT count(*) FROM notes";
@@ -79,7 +79,7 @@ async fn the_store_of_another_copy_of_the_system_is_left_alone_until_it_is_taken
     assert!(matches!(error, StoreError::ForeignStore(_)), "{error}");
     assert!(error.to_string().contains(&theirs.path().display().to_string()), "{error}");
     assert_eq!(number(&credentials, COUNT).await, 1, "their password still works");
-    assert!(engine("shared", ours.path(), &server).remove(&library, motet_datastore::Occupancy::Forced).await.is_err());
+    assert!(engine("shared", ours.path(), &server).remove(&library, Occupancy::Forced).await.is_err());
 
     let taking = Postgres::new(motet_adapters::postgres::Options {
         take_over: true,
@@ -130,4 +130,39 @@ async fn the_credentials_file_of_another_system_is_not_overwritten() {
     let error = engine("second", state.path(), &server).provision(&service("library")).await.expect_err("first's");
     assert!(matches!(error, StoreError::ForeignCredentials(_)), "{error}");
     assert_eq!(fs::read(credentials_file(state.path())).expect("still there"), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provision_broken_off_at_any_moment_is_finished_by_the_next() {
+    let Some(server) = server() else { return };
+    let state = tempfile::tempdir().expect("directory");
+    let engine = engine("broken", state.path(), &server);
+    let library = service("library");
+    for moment in (0..150).step_by(6).map(Duration::from_millis) {
+        if tokio::time::timeout(moment, engine.provision(&library)).await.is_ok() {
+            engine.remove(&library, Occupancy::Forced).await.expect("removed, to begin again");
+        }
+    }
+    let credentials = engine.provision(&library).await.expect("finished");
+    run(&credentials, ROW).await.expect("it works");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_broken_off_at_any_moment_leaves_all_of_the_old_or_all_of_the_new() {
+    let Some(server) = server() else { return };
+    let state = tempfile::tempdir().expect("directory");
+    let engine = engine("half", state.path(), &server);
+    let library = service("library");
+    let credentials = engine.provision(&library).await.expect("provisioned");
+    run(&credentials, ROW).await.expect("filled");
+    let backup = state.path().join("one.dump");
+    engine.backup(&library, &backup).await.expect("backed up");
+    for moment in (0..600).step_by(40).map(Duration::from_millis) {
+        run(&credentials, "INSERT INTO notes VALUES ('more')").await.expect("inserted");
+        let before = number(&credentials, COUNT).await;
+        let _ = tokio::time::timeout(moment, engine.restore(&library, &backup, Occupancy::Forced)).await;
+        engine.provision(&library).await.expect("the next start");
+        let after = number(&credentials, COUNT).await;
+        assert!(after == before || after == 1, "{before} rows became {after}");
+    }
 }
