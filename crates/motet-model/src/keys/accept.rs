@@ -220,7 +220,11 @@ impl Acceptor<'_> {
         self.findings.push(
             Finding::error(code::WRONG_TYPE, format!("{name} has to be {}, and it is {found}", words(shape)))
                 .at(span, "expected here: ".to_owned() + &words(shape))
-                .maybe_help(way_to_write(node, shape)),
+                .maybe_help(way_to_write(node, shape).map(|way| match way.starts_with(['[', '{']) {
+                    true if name.starts_with('`') => format!("write `{}: {way}`", name.trim_matches('`')),
+                    true => format!("write `{way}`"),
+                    false => way,
+                })),
         );
     }
 }
@@ -256,15 +260,15 @@ pub(crate) fn words(shape: &Shape) -> String {
 /// The same value in the form that is wanted, where that can be guessed.
 fn way_to_write(node: &Node, shape: &Shape) -> Option<String> {
     match (&node.value, shape) {
-        (Value::Scalar(scalar), Shape::List(_)) => Some(format!("write `[{}]`", shown(scalar))),
+        (Value::Scalar(scalar), Shape::List(_)) => Some(format!("[{}]", shown(scalar))),
         (Value::Scalar(scalar), Shape::Fields(fields)) if fields.key(&scalar.text).is_some() => {
-            Some(format!("write `{{ {}: {{}} }}`", scalar.text))
+            Some(format!("{{ {}: {{}} }}", scalar.text))
         }
         (Value::Scalar(scalar), Shape::Fields(fields)) => {
             let needed = || fields.keys.iter().filter(|key| key.default == Default::Required);
             let key = needed().next().or(fields.keys.first())?;
             let rest: String = needed().skip(1).map(|key| format!(", {}: …", key.name)).collect();
-            Some(format!("write `{{ {}: {}{rest} }}`", key.name, shown(scalar)))
+            Some(format!("{{ {}: {}{rest} }}", key.name, shown(scalar)))
         }
         (Value::List(items), Shape::Map(keys, _)) => {
             let first = items.iter().find_map(Node::as_scalar)?;

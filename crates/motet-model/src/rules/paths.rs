@@ -78,12 +78,15 @@ fn near(subject: &Subject<'_>, path: &Path) -> Option<String> {
     near_name(subject, path).map(|near| format!("did you mean `{near}`?"))
 }
 
-/// A neighbour of a path that is spelled like it, relative to the definition.
+/// The existing path that was probably meant, relative to the definition: where the written one leaves what exists, the
+/// name that is spelled like it.
 fn near_name(subject: &Subject<'_>, path: &Path) -> Option<String> {
-    let folder = path.parent()?;
-    let names = subject.files.names(folder);
-    let near = spelling::nearest(path.file_name()?.to_str()?, names.iter().map(String::as_str))?;
-    Some(show(subject, &folder.join(near)))
+    let exists = path.ancestors().skip(1).find(|folder| subject.files.kind(folder) == Some(Kind::Folder))?;
+    let mut rest = path.strip_prefix(exists).ok()?.components();
+    let names = subject.files.names(exists);
+    let near = spelling::nearest(rest.next()?.as_os_str().to_str()?, names.iter().map(String::as_str))?;
+    let meant = exists.join(near).join(rest.as_path());
+    subject.files.kind(&meant).map(|_| show(subject, &meant))
 }
 
 fn show(subject: &Subject<'_>, path: &Path) -> String {

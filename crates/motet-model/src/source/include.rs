@@ -56,9 +56,12 @@ impl<'a> Reader<'a> {
                 let missing = error.kind() == std::io::ErrorKind::NotFound;
                 let code = if missing { code::MISSING_PATH } else { code::NO_DEFINITION };
                 let why = if missing { "does not exist".to_owned() } else { format!("cannot be read: {error}") };
-                self.findings
-                    .push(at(Finding::error(code, format!("`{name}` {why}"))
-                        .help("look at the path and at the file's rights")));
+                let help = match self.neighbour(path).filter(|_| missing) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None if missing => "paths start at the folder of the file that they are written in".to_owned(),
+                    None => "look at the file's rights".to_owned(),
+                };
+                self.findings.push(at(Finding::error(code, format!("`{name}` {why}")).help(help)));
                 return None;
             }
         };
@@ -157,7 +160,7 @@ impl<'a> Reader<'a> {
                 .at(asked, "included here")
                 .help("a service's file holds its keys itself: remove this `include`"),
             );
-            return service.clone();
+            return unread(service);
         }
         let Some(tree) = self.tree(&path, asked) else { return unread(service) };
         chain.push(path);
