@@ -18,7 +18,7 @@ from typing import IO
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from .problem import Problem
 
@@ -54,10 +54,6 @@ async def receive(request: Request) -> list[Incoming]:
     except asyncio.TimeoutError:
         detail = f"The document did not arrive within {UPLOAD_SECONDS} seconds."
         raise Problem(408, "too-slow", "The document arrives too slowly", detail) from None
-    except Problem as problem:
-        if problem.status == 413:
-            await _drop_the_rest(request)
-        raise
     for document in incoming:
         if not document.content.read(1):
             detail = f"There is not a single byte in {document.name!r}."
@@ -110,20 +106,26 @@ async def _json(request: Request) -> list[Incoming]:
 
 async def _limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
     declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > limit:
-        raise _too_large()
-    size = 0
-    async for chunk in request.stream():
+    refused = declared.isdigit() and int(declared) > limit
+    if refused and "100-continue" in request.headers.get("expect", "").lower():
+        raise _too_large()  # it waits for our word before it sends, and this is the word
+    size, more = 0, True
+    while more and not refused:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk, more = message.get("body", b""), message.get("more_body", False)
         size += len(chunk)
-        if size > limit:
-            raise _too_large()
-        yield chunk
+        refused = size > limit
+        if not refused:
+            yield chunk
+    if refused:
+        if more:
+            await _drop_the_rest(request)
+        raise _too_large()
 
 
 async def _drop_the_rest(request: Request) -> None:
-    if "100-continue" in request.headers.get("expect", "").lower():
-        return  # it waits for our word before it sends; the refusal is that word
-
     async def drop() -> None:
         dropped = 0
         while dropped < DROPPED_BYTES:

@@ -52,6 +52,11 @@ def one_line(text: str) -> str:
     return " ".join(clean(text).split())
 
 
+def at_most(text: str, size_bytes: int) -> str:
+    """The beginning of a text that fits into so many bytes of UTF-8."""
+    return text.encode()[:size_bytes].decode("utf-8", "ignore")
+
+
 def decode(data: bytes, charset: str | None) -> tuple[str, list[str]]:
     """Text from bytes: byte order mark, then what was declared, then UTF-8, then the commonest of the old code pages."""
     for mark, name in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .document import Block, Extract, Heading, Unreadable
+from .document import Block, Extract, Heading, Unreadable, at_most
 
 WORDS_ENOUGH = 120
 WORDS_MAX = 200
 OVERLAP_WORDS_MAX = 30
 PASSAGES_MAX = 5000
+HEADING_BYTES_MAX = 900
 HEADING_SEPARATOR = " › "
 
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
@@ -42,7 +43,7 @@ def cut(extract: Extract) -> list[dict[str, object]]:
             if len(passages) >= PASSAGES_MAX:
                 detail = f"It makes more than {PASSAGES_MAX} passages. Split it."
                 raise Unreadable("document-too-large", "The document is too long", detail)
-            heading = HEADING_SEPARATOR.join(part.text for part in path)[:500] or None
+            heading = at_most(HEADING_SEPARATOR.join(part.text for part in path), HEADING_BYTES_MAX) or None
             passages.append({"ordinal": len(passages), "text": text, "heading": heading, "page": page})
         section.clear()
 
@@ -59,7 +60,7 @@ def cut(extract: Extract) -> list[dict[str, object]]:
 def _only_headings(extract: Extract) -> list[dict[str, object]]:
     """A document of nothing but headings, such as an agenda, still says something."""
     text = "\n".join(block.text for block in extract.blocks)
-    return [{"ordinal": 0, "text": text[:8000], "heading": None, "page": None}] if text.strip() else []
+    return [{"ordinal": 0, "text": text[:6000], "heading": None, "page": None}] if text.strip() else []
 
 
 def _cut_section(section: list[Block]) -> list[tuple[str, int | None]]:

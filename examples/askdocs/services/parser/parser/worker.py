@@ -15,7 +15,7 @@ import signal
 import sys
 from email.message import Message
 
-from .document import Unreadable, one_line
+from .document import Unreadable, at_most, one_line
 from .passages import cut
 from .sniff import sniff
 
@@ -36,7 +36,7 @@ def parse(data: bytes, filename: str, content_type: str) -> dict[str, object]:
     if not passages:
         raise Unreadable("no-text", "The document has no text", "It was read, but there are no words in it.")
     return {
-        "title": one_line(extract.title or "")[:300] or _title_from(filename),
+        "title": at_most(one_line(extract.title or ""), 600) or _title_from(filename),
         "format": kind,
         "passages": passages,
         "characters": sum(len(str(passage["text"])) for passage in passages),
@@ -52,7 +52,7 @@ def _charset(content_type: str) -> str | None:
 
 def _title_from(filename: str) -> str:
     stem = os.path.splitext(os.path.basename(filename.replace("\\", "/")))[0]
-    return one_line(stem.replace("_", " "))[:300] or "Untitled"
+    return at_most(one_line(stem.replace("_", " ")), 600) or "Untitled"
 
 
 def main() -> None:
