@@ -1,0 +1,38 @@
+//! The service: reads its settings, loads the model, serves.
+
+use chassis::{environment, serve};
+use embedder::api::Embedder;
+use embedder::encoder::Encoder;
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Cores that one instance takes unless `EMBEDDER_THREADS` says otherwise: the other services want some too.
+const THREADS_DEFAULT_MAX: usize = 4;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    serve::start_log();
+    match start().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("embedder cannot run: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start() -> Result<(), Box<dyn Error>> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = environment::number("EMBEDDER_THREADS", cores.min(THREADS_DEFAULT_MAX), 1, 64)?;
+    let running = environment::number("EMBEDDER_RUNNING", 2, 1, 64)?;
+    let waiting = environment::number("EMBEDDER_WAITING", 64, 0, 4096)?;
+    let folder = PathBuf::from(std::env::var("EMBEDDER_MODEL").unwrap_or_else(|_| "model".into()));
+
+    let began = Instant::now();
+    let encoder = Encoder::load(&folder, threads)?;
+    tracing::info!("model loaded from {} in {} ms, {threads} threads", folder.display(), began.elapsed().as_millis());
+    serve::run("embedder", Embedder::new(encoder, running, waiting).routes()).await?;
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! The HTTP side. See openapi.yaml.
+
+use crate::document::{Document, InvalidDocument, check_id};
+use crate::retrieval::{Hits, Mode, Put, Retrieval, RetrievalError};
+use crate::store::StoreError;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use chassis::gate::Gate;
+use chassis::problem::Problem;
+use serde::Deserialize;
+use serde_json::json;
+
+/// Bytes in one document.
+const DOCUMENT_MAX_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes in one question.
+const QUESTION_MAX_BYTES: usize = 4_000;
+/// Hits in one answer.
+const HITS_MAX: usize = 50;
+/// Documents in one page of the list.
+const PAGE_MAX: usize = 1_000;
+/// Documents that are put at the same time.
+const PUTS: usize = 16;
+/// Questions that are answered at the same time.
+const SEARCHES: usize = 128;
+
+/// What the handlers share.
+#[derive(Clone)]
+struct Api {
+    retrieval: Retrieval,
+    puts: Gate,
+    searches: Gate,
+}
+
+/// The service's routes.
+pub fn routes(retrieval: Retrieval) -> Router {
+    Router::new()
+        .route("/documents", get(list))
+        .route("/documents/{id}", get(find).put(put).delete(delete))
+        .route("/search", post(search))
+        .route("/stats", get(stats))
+        .layer(DefaultBodyLimit::max(DOCUMENT_MAX_BYTES))
+        .with_state(Api { retrieval, puts: Gate::new(PUTS), searches: Gate::new(SEARCHES) })
+}
+
+impl From<InvalidDocument> for Problem {
+    fn from(error: InvalidDocument) -> Self {
+        let title = "The document is not one that can be indexed";
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-document", title, error.to_string())
+    }
+}
+
+impl From<RetrievalError> for Problem {
+    fn from(error: RetrievalError) -> Self {
+        let detail = error.to_string();
+        match error {
+            RetrievalError::Embedding(_) => {
+                let title = "The embedder is needed for this and does not work";
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no-embedder", title, detail).retry_after_seconds(1)
+            }
+            RetrievalError::Store(StoreError::ModelChanged { .. }) => {
+                Problem::new(StatusCode::CONFLICT, "model-changed", "The embedder runs another model now", detail)
+            }
+            RetrievalError::Store(StoreError::Full { .. }) => {
+                Problem::new(StatusCode::INSUFFICIENT_STORAGE, "full", "The index is full", detail)
+            }
+            _ => Problem::defect(detail),
+        }
+    }
+}
+
+type Id = Result<Path<String>, PathRejection>;
+
+fn checked(id: Id) -> Result<String, Problem> {
+    let Path(id) = id?;
+    check_id(&id)?;
+    Ok(id)
+}
+
+async fn put(
+    State(api): State<Api>,
+    id: Id,
+    body: Result<Json<Document>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let _place = api.puts.enter()?;
+    let id = checked(id)?;
+    let document = body?.0.checked()?;
+    let passages = document.passages.len();
+    let put = api.retrieval.put(id.clone(), document).await?;
+    let status = if put == Put::Created { StatusCode::CREATED } else { StatusCode::OK };
+    let answer = json!({"id": id, "passages": passages, "changed": put != Put::Unchanged});
+    Ok((status, Json(answer)).into_response())
+}
+
+/// 204 whether it was there or not: who asks again because the first answer was lost gets the same one.
+async fn delete(State(api): State<Api>, id: Id) -> Result<StatusCode, Problem> {
+    api.retrieval.delete(checked(id)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn find(State(api): State<Api>, id: Id) -> Result<Response, Problem> {
+    let id = checked(id)?;
+    let asked = id.clone();
+    let Some((summary, passages)) = api.retrieval.read(move |store| store.find(&asked)).await? else {
+        let detail = format!("there is no document `{id}` in the index");
+        return Err(Problem::new(StatusCode::NOT_FOUND, "unknown-document", "No such document", detail));
+    };
+    let (title, source, indexed_at) = (summary.title, summary.source, summary.indexed_at);
+    let answer = json!({"id": id, "title": title, "source": source, "indexed_at": indexed_at, "passages": passages});
+    Ok(Json(answer).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    #[serde(default)]
+    after: String,
+    #[serde(default = "page_default")]
+    limit: usize,
+}
+
+fn page_default() -> usize {
+    100
+}
+
+async fn list(State(api): State<Api>, page: Result<Query<Page>, QueryRejection>) -> Result<Response, Problem> {
+    let Query(Page { after, limit }) = page?;
+    within("limit", limit, PAGE_MAX)?;
+    let documents = api.retrieval.read(move |store| store.list(&after, limit)).await?;
+    let next = documents.last().filter(|_| documents.len() == limit).map(|last| last.id.clone());
+    Ok(Json(json!({"documents": documents, "next": next})).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Search {
+    query: String,
+    #[serde(default = "hits_default")]
+    limit: usize,
+    #[serde(default)]
+    mode: Mode,
+}
+
+fn hits_default() -> usize {
+    5
+}
+
+async fn search(State(api): State<Api>, body: Result<Json<Search>, JsonRejection>) -> Result<Json<Hits>, Problem> {
+    let _place = api.searches.enter()?;
+    let Json(Search { query, limit, mode }) = body?;
+    within("limit", limit, HITS_MAX)?;
+    if query.trim().is_empty() || query.len() > QUESTION_MAX_BYTES {
+        return Err(invalid(format!("query is {} bytes long; 1 to {QUESTION_MAX_BYTES} are possible", query.len())));
+    }
+    Ok(Json(api.retrieval.search(query, mode, limit).await?))
+}
+
+async fn stats(State(api): State<Api>) -> Result<Response, Problem> {
+    let (documents, passages, model) = api.retrieval.size().await?;
+    let (model, dimensions) = model.map(|model| (model.name, model.dimensions)).unzip();
+    let answer = json!({"documents": documents, "passages": passages, "model": model, "dimensions": dimensions});
+    Ok(Json(answer).into_response())
+}
+
+fn within(name: &str, value: usize, most: usize) -> Result<(), Problem> {
+    if (1..=most).contains(&value) { Ok(()) } else { Err(invalid(format!("{name} is {value}; 1 to {most} are possible"))) }
+}
+
+fn invalid(detail: String) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-question", "This question cannot be asked", detail)
+}
