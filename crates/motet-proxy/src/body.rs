@@ -250,7 +250,7 @@ impl Body for Outbound {
         match &self.0 {
             None => SizeHint::with_exact(0),
             // Asked once, before the first frame.
-            Some((kept, ..)) => kept.borrow().hint.clone(),
+            Some((kept, ..)) => kept.borrow().hint,
         }
     }
 }
