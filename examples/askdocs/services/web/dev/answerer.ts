@@ -36,7 +36,9 @@ export const ANSWER: Answer = {
     },
   ],
   mode: "extractive",
+  model: null,
   degraded: false,
+  notice: null,
 };
 
 export interface AnswererOptions {

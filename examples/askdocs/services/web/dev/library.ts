@@ -22,12 +22,17 @@ export interface LibraryOptions {
 
 export function fakeLibrary({ pace }: LibraryOptions): Hono {
   const documents = new Map<string, LibraryDocument>();
-  const listeners = new Set<(document: LibraryDocument) => void>();
+  const listeners = new Set<(event: string, data: object) => void>();
   let count = 0;
 
-  function put(document: LibraryDocument): LibraryDocument {
+  function tell(event: string, data: object): void {
+    for (const listener of listeners) listener(event, data);
+  }
+
+  function put(content: Omit<LibraryDocument, "updated_at">): LibraryDocument {
+    const document = { ...content, updated_at: new Date().toISOString() };
     documents.set(document.id, document);
-    for (const listener of listeners) listener(document);
+    tell("document", document);
     return document;
   }
 
@@ -56,10 +61,10 @@ export function fakeLibrary({ pace }: LibraryOptions): Hono {
   add("quarterly-report-broken.pdf");
 
   const app = new Hono();
-  app.get("/api/documents", (c) => c.json({ documents: [...documents.values()], next: null }));
+  app.get("/api/documents", (c) => c.json({ documents: [...documents.values()], next: null, total: documents.size }));
   app.get("/api/documents/events", (c) => streamSSE(c, async (stream) => {
     const closed = new Promise<void>((resolve) => stream.onAbort(resolve));
-    const listener = (document: LibraryDocument) => void stream.writeSSE({ event: "document", data: JSON.stringify(document) });
+    const listener = (event: string, data: object) => void stream.writeSSE({ event, data: JSON.stringify(data) });
     listeners.add(listener);
     await stream.write(": hello\n\n");
     await closed;
@@ -75,13 +80,17 @@ export function fakeLibrary({ pace }: LibraryOptions): Hono {
     const document = documents.get(c.req.param("id"));
     return document ? c.json(document) : c.json(problem(404, "There is no such document"), 404);
   });
-  app.delete("/api/documents/:id", (c) => c.body(null, documents.delete(c.req.param("id")) ? 204 : 404));
+  app.delete("/api/documents/:id", (c) => {
+    const id = c.req.param("id");
+    if (!documents.delete(id)) return c.json(problem(404, "There is no such document"), 404);
+    tell("removed", { id });
+    return c.body(null, 204);
+  });
   app.post("/api/documents/:id/retry", (c) => {
     const document = documents.get(c.req.param("id"));
     if (!document) return c.json(problem(404, "There is no such document"), 404);
-    put({ ...document, state: "received", reason: null });
     work(document.id);
-    return c.json(document, 202);
+    return c.json(put({ ...document, state: "received", reason: null }), 202);
   });
   app.get("/api/documents/:id/content", (c) => c.text(`The content of ${documents.get(c.req.param("id"))?.name}.`));
   return app;

@@ -12,6 +12,8 @@ import { ProblemError, readProblem } from "./problem.ts";
 export type AnswerEvent =
   | { event: "citation"; data: Citation }
   | { event: "token"; data: { text: string } }
+  /** What came so far is void: the answer begins anew. */
+  | { event: "reset"; data: { reason: string } }
   | { event: "done"; data: Answer };
 
 export interface AnswererOptions {
@@ -20,6 +22,7 @@ export interface AnswererOptions {
   patience?: number;
 }
 
+const EVENTS: ReadonlySet<string> = new Set<AnswerEvent["event"]>(["citation", "token", "reset", "done"]);
 const TRACE_HEADERS = ["traceparent", "tracestate", "baggage"];
 const MAX_PROBLEM_LENGTH = 64_000;
 
@@ -47,10 +50,8 @@ export class Answerer {
       for await (const { event, data } of readEvents(response.body)) {
         timer.refresh();
         if (event === "error") throw carry(data);
-        if (event === "citation" || event === "token" || event === "done") {
-          yield { event, data: JSON.parse(data) } as AnswerEvent;
-          if (event === "done") return;
-        }
+        if (EVENTS.has(event)) yield { event, data: JSON.parse(data) } as AnswerEvent;
+        if (event === "done") return;
       }
       throw new ProblemError(502, "answer-cut-off", "The answer broke off", "Ask again; the service may have been restarted.");
     } catch (error) {

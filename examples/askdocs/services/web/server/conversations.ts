@@ -11,7 +11,7 @@
 
 import { DatabaseSync } from "@photostructure/sqlite";
 import { randomUUID } from "node:crypto";
-import type { Citation, Conversation, ConversationSummary, Message, Outcome, Problem } from "../shared/contract.ts";
+import type { Answer, Citation, Conversation, ConversationSummary, Message, Outcome, Problem } from "../shared/contract.ts";
 
 export const MAX_CONVERSATIONS = 1000;
 export const MAX_MESSAGES = 200;
@@ -36,19 +36,17 @@ const MIGRATIONS = [
      answer TEXT NOT NULL DEFAULT '',
      citations TEXT NOT NULL DEFAULT '[]',
      mode TEXT NOT NULL DEFAULT '',
+     model TEXT,
      degraded INTEGER NOT NULL DEFAULT 0,
+     notice TEXT,
      problem TEXT NOT NULL DEFAULT 'null'
    ) STRICT;
    CREATE INDEX messages_by_conversation ON messages (conversation, position);`,
 ];
 
 /** What came of a question. */
-export interface Settlement {
+export interface Settlement extends Answer {
   outcome: Exclude<Outcome, "open">;
-  answer: string;
-  citations: Citation[];
-  mode: string;
-  degraded: boolean;
   problem: Problem | null;
 }
 
@@ -123,10 +121,14 @@ export class Conversations {
     return id;
   }
 
-  settle(message: string, { outcome, answer, citations, mode, degraded, problem }: Settlement): void {
+  settle(message: string, settlement: Settlement): void {
+    const { outcome, answer, citations, mode, model, degraded, notice, problem } = settlement;
     this.#db
-      .prepare("UPDATE messages SET outcome = ?, answer = ?, citations = ?, mode = ?, degraded = ?, problem = ? WHERE id = ?")
-      .run(outcome, answer, JSON.stringify(citations), mode, Number(degraded), JSON.stringify(problem), message);
+      .prepare(
+        `UPDATE messages SET outcome = ?, answer = ?, citations = ?, mode = ?, model = ?, degraded = ?, notice = ?, problem = ?
+           WHERE id = ?`,
+      )
+      .run(outcome, answer, JSON.stringify(citations), mode, model, Number(degraded), notice, JSON.stringify(problem), message);
   }
 
   close(): void {
@@ -149,9 +151,9 @@ type MessageRow = Omit<Message, "citations" | "degraded" | "problem"> & {
 };
 
 function messageFrom(row: MessageRow): Message {
-  const { id, question, asked_at, outcome, answer, mode } = row;
+  const { id, question, asked_at, outcome, answer, mode, model, notice } = row;
   const [citations, problem] = [JSON.parse(row.citations) as Citation[], JSON.parse(row.problem) as Problem | null];
-  return { id, question, asked_at, outcome, answer, citations, mode, degraded: row.degraded === 1, problem };
+  return { id, question, asked_at, outcome, answer, citations, mode, model, degraded: row.degraded === 1, notice, problem };
 }
 
 function titleOf(question: string): string {

@@ -1,6 +1,6 @@
 /** Passes an answer on while it arrives, and remembers it, so that what is stored is what was seen. */
 
-import type { Problem } from "../shared/contract.ts";
+import type { Answer, Problem } from "../shared/contract.ts";
 import type { AnswerEvent } from "./answerer.ts";
 import type { Settlement } from "./conversations.ts";
 import { ProblemError } from "./problem.ts";
@@ -17,11 +17,13 @@ export async function relay(
   send: (event: RelayEvent) => Promise<unknown>,
   gone: AbortSignal,
 ): Promise<Settlement> {
-  const settlement: Settlement = { outcome: "stopped", answer: "", citations: [], mode: "", degraded: false, problem: null };
+  const nothing = { answer: "", citations: [], mode: "", model: null, degraded: false, notice: null };
+  const settlement: Settlement = { ...nothing, outcome: "stopped", problem: null };
   try {
     for await (const event of events) {
       if (event.event === "citation") settlement.citations.push(event.data);
       if (event.event === "token") settlement.answer += event.data.text;
+      if (event.event === "reset") Object.assign(settlement, nothing, { citations: [] });
       if (event.event === "done") Object.assign(settlement, fieldsOf(event.data), { outcome: "answered" });
       if (settlement.answer.length > MAX_ANSWER_LENGTH || settlement.citations.length > MAX_CITATIONS) {
         throw new ProblemError(502, "answer-too-long", "The answer did not come to an end", "Ask something more specific.");
@@ -38,8 +40,9 @@ export async function relay(
   return settlement;
 }
 
-function fieldsOf({ answer, citations, mode, degraded }: Settlement | Extract<AnswerEvent, { event: "done" }>["data"]) {
-  return { answer, citations, mode, degraded: Boolean(degraded) };
+/** The answerer may say more than the contract asks for; what is kept is this. */
+function fieldsOf({ answer, citations, mode, model, degraded, notice }: Answer): Answer {
+  return { answer, citations, mode, model: model ?? null, degraded: Boolean(degraded), notice: notice ?? null };
 }
 
 function problemOf(error: unknown): Problem {

@@ -23,10 +23,13 @@ export interface Citation {
 export interface Answer {
   answer: string;
   citations: Citation[];
-  /** How the answer was made: `extractive`, or the name of the language model. */
+  /** `extractive` for sentences of the documents, `llm` for an answer that a language model wrote. */
   mode: string;
-  /** True when part of the search was unavailable and the answer rests on the rest. */
+  /** The language model's name, if one wrote it. */
+  model: string | null;
+  /** True when something was unavailable and the answer rests on the rest; `notice` says what. */
   degraded: boolean;
+  notice: string | null;
 }
 
 /** `open` while the answer is on its way, or for ever when the service was killed meanwhile. */
@@ -71,4 +74,6 @@ export interface LibraryDocument {
   /** Why it failed, in words for the person who added it. */
   reason?: string | null;
   passages?: number | null;
+  /** ISO 8601 in UTC, so that the later one compares greater. */
+  updated_at: string;
 }

@@ -18,7 +18,7 @@ import type { Conversation, ConversationSummary } from "../shared/contract.ts";
 import { readEvents, type StreamEvent } from "../shared/event-stream.ts";
 
 const CITATION = { document: "doc_1", title: "Leases", passage: "p1", text: "A lease ends.", heading: null, page: 3, score: 0.5 };
-const ANSWER = { answer: "A lease ends [1].", citations: [CITATION], mode: "extractive", degraded: false };
+const ANSWER = { answer: "A lease ends [1].", citations: [CITATION], mode: "extractive", model: null, degraded: false, notice: null };
 
 type Script = (incoming: IncomingMessage, outgoing: ServerResponse) => unknown;
 
@@ -71,6 +71,18 @@ describe("asking", () => {
     assert.equal(kept.title, "When does a lease end?");
     assert.deepEqual(kept.messages[0]?.citations, [CITATION]);
     assert.equal(kept.messages[0]?.answer, ANSWER.answer);
+  });
+
+  test("after a reset only the new answer is kept", async () => {
+    script = (_, outgoing) => {
+      const old = `event: citation\ndata: ${JSON.stringify(CITATION)}\n\nevent: token\ndata: {"text":"Old"}\n\n`;
+      outgoing.writeHead(200).end(`${old}event: reset\ndata: {"reason":"the model went away"}\n\nevent: token\ndata: {"text":"New"}\n\n`);
+    };
+    const { conversation, events } = await ask("Twice?");
+    assert.deepEqual((await drain(events)).map(({ event }) => event), ["citation", "token", "reset", "token", "error"]);
+    const kept = await until(() => history(conversation), ({ messages }) => messages[0]?.outcome === "failed");
+    assert.equal(kept.messages[0]?.answer, "New");
+    assert.deepEqual(kept.messages[0]?.citations, []);
   });
 
   test("the trace context reaches the answerer", async () => {

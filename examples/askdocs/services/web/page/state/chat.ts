@@ -123,7 +123,8 @@ const BROKEN_OFF: Problem = { type: "answer-cut-off", title: "The answer broke o
 
 function asked(question: string): Message {
   const asked_at = new Date().toISOString();
-  return { id: "", question, asked_at, outcome: "open", answer: "", citations: [], mode: "", degraded: false, problem: null };
+  const nothing = { answer: "", citations: [], mode: "", model: null, degraded: false, notice: null, problem: null };
+  return { ...nothing, id: "", question, asked_at, outcome: "open" };
 }
 
 /** What an event of the answer's stream changes. */
@@ -134,6 +135,8 @@ function heard({ event, data }: StreamEvent, message: Message): Partial<Message>
       return { citations: [...message.citations, content] };
     case "token":
       return { answer: message.answer + content.text };
+    case "reset":
+      return { answer: "", citations: [] };
     case "done":
       return { ...content, outcome: "answered" };
     case "error":

@@ -6,22 +6,33 @@ import { call, callJson, problemOf, readProblem } from "./http.ts";
 
 export interface Upload {
   key: string;
-  name: string;
+  file: File;
   /** Share that was sent, from 0 to 1. */
   sent: number;
   problem: Problem | null;
 }
 
 const UPLOADS_AT_ONCE = 3;
-const PAGE_LIMIT = 20;
+/** More than this is not for a list on a page; the library says how many there are. */
+const PAGES = 4;
+const PAGE_SIZE = 500;
 const RECONNECT = 3000;
 
+interface LibraryPage {
+  documents: LibraryDocument[];
+  next: string | null;
+  total: number;
+}
+
 const shelf = signal<ReadonlyMap<string, LibraryDocument>>(new Map());
+const counted = signal(0);
 /** Newest first; those that failed come before all others, because they need someone. */
 export const documents = computed(() => {
   const all = [...shelf.value.values()].reverse();
   return [...all.filter(({ state }) => state === "failed"), ...all.filter(({ state }) => state !== "failed")];
 });
+/** How many there are in all, listed here or not. */
+export const total = computed(() => Math.max(counted.value, shelf.value.size));
 export const uploads = signal<Upload[]>([]);
 export const loading = signal(true);
 /** Why the list may be out of date; null while it is live. */
@@ -36,6 +47,7 @@ export function followDocuments(): void {
   // What happened before the stream was open is in the list, so the list is read each time that it opens.
   events.onopen = () => void loadDocuments();
   events.addEventListener("document", ({ data }) => put(JSON.parse(data) as LibraryDocument));
+  events.addEventListener("removed", ({ data }) => drop((JSON.parse(data) as LibraryDocument).id));
   events.onerror = () => {
     if (loading.value) void loadDocuments();
     if (events.readyState === EventSource.CLOSED) setTimeout(followDocuments, RECONNECT);
@@ -46,14 +58,17 @@ export async function loadDocuments(): Promise<void> {
   try {
     const all = new Map<string, LibraryDocument>();
     let after: string | null = null;
-    for (let page = 0; page === 0 || (after && page < PAGE_LIMIT); page++) {
-      const query: string = after ? `?after=${encodeURIComponent(after)}` : "";
-      const found: { documents: LibraryDocument[]; next?: string | null } = await callJson(`/api/documents${query}`);
-      for (const document of found.documents) all.set(document.id, document);
-      after = found.next ?? null;
+    let count = 0;
+    for (let page = 0; page === 0 || (after && page < PAGES); page++) {
+      const from: string = after ? `&after=${encodeURIComponent(after)}` : "";
+      const found: LibraryPage = await callJson(`/api/documents?limit=${PAGE_SIZE}${from}`);
+      for (const document of found.documents) all.set(document.id, newer(document));
+      after = found.next;
+      count = found.total;
     }
     batch(() => {
       shelf.value = all;
+      counted.value = count;
       trouble.value = null;
     });
   } catch (error) {
@@ -65,11 +80,16 @@ export async function loadDocuments(): Promise<void> {
 
 export function upload(files: Iterable<File>): void {
   for (const file of files) {
-    const entry: Upload = { key: crypto.randomUUID(), name: file.name, sent: 0, problem: null };
+    const entry: Upload = { key: crypto.randomUUID(), file, sent: 0, problem: null };
     uploads.value = [...uploads.value, entry];
-    waiting.push(() => send(file, entry.key));
+    waiting.push(() => send(entry));
   }
   void work();
+}
+
+export function retryUpload({ key, file }: Upload): void {
+  dismissUpload(key);
+  upload([file]);
 }
 
 export function dismissUpload(key: string): void {
@@ -99,7 +119,7 @@ async function work(): Promise<void> {
 }
 
 /** `fetch` says nothing about how much was sent, so this is the one place with an `XMLHttpRequest`. */
-function send(file: File, key: string): Promise<void> {
+function send({ file, key }: Upload): Promise<void> {
   return new Promise((resolve) => {
     const request = new XMLHttpRequest();
     request.open("POST", "/api/documents");
@@ -108,8 +128,7 @@ function send(file: File, key: string): Promise<void> {
       if (request.status >= 200 && request.status < 300) {
         const added = JSON.parse(request.responseText) as LibraryDocument;
         batch(() => {
-          // The event stream may have been faster, and further.
-          if (!shelf.value.has(added.id)) put(added);
+          put(added);
           dismissUpload(key);
         });
       } else {
@@ -129,13 +148,22 @@ function changeUpload(key: string, fields: Partial<Upload>): void {
 
 function put(document: LibraryDocument): void {
   const next = new Map(shelf.value);
-  shelf.value = next.set(document.id, document);
+  shelf.value = next.set(document.id, newer(document));
+}
+
+/** Replies and events come over different connections, so what arrives later is not always what is later. */
+function newer(document: LibraryDocument): LibraryDocument {
+  const known = shelf.value.get(document.id);
+  return known && known.updated_at > document.updated_at ? known : document;
 }
 
 function drop(id: string): void {
   const next = new Map(shelf.value);
-  next.delete(id);
-  shelf.value = next;
+  if (!next.delete(id)) return;
+  batch(() => {
+    shelf.value = next;
+    counted.value--;
+  });
 }
 
 async function attempt(action: () => Promise<void>): Promise<void> {

@@ -15,12 +15,27 @@ export function highlight(passage: string, claim: string): Stretch[] {
   const wanted = wordsOf(claim);
   const stretches: Stretch[] = [];
   for (const text of sentences(passage)) {
-    const marked = overlap(wordsOf(text), wanted) >= ENOUGH;
-    const last = stretches.at(-1);
-    if (last?.marked === marked) last.text += text;
-    else stretches.push({ text, marked });
+    const sentence = text.trimEnd();
+    add(stretches, sentence, overlap(wordsOf(sentence), wanted) >= ENOUGH);
+    add(stretches, text.slice(sentence.length), false);
   }
-  return stretches;
+  return joined(stretches);
+}
+
+function add(stretches: Stretch[], text: string, marked: boolean): void {
+  const last = stretches.at(-1);
+  if (last?.marked === marked) last.text += text;
+  else if (text !== "") stretches.push({ text, marked });
+}
+
+/** A space between two marked sentences is marked as well, one at the edge is not. */
+function joined(stretches: Stretch[]): Stretch[] {
+  const result: Stretch[] = [];
+  stretches.forEach(({ text, marked }, at) => {
+    const between = text.trim() === "" && stretches[at - 1]?.marked && stretches[at + 1]?.marked;
+    add(result, text, marked || between === true);
+  });
+  return result;
 }
 
 function wordsOf(text: string): Set<string> {

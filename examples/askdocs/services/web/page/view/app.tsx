@@ -2,7 +2,7 @@
 
 import { useEffect } from "preact/hooks";
 import { asking, stop } from "../state/chat.ts";
-import { documents } from "../state/documents.ts";
+import { total } from "../state/documents.ts";
 import { closePassage, drawer, narrow, reading } from "../state/layout.ts";
 import { Chat } from "./chat.tsx";
 import { ConversationList } from "./conversation-list.tsx";
@@ -41,7 +41,7 @@ export function App() {
 }
 
 function TopBar() {
-  const count = documents.value.length;
+  const count = total.value;
   return (
     <header class="top-bar">
       <button class="icon-button" aria-label="Conversations" onClick={() => (drawer.value = "conversations")}>

@@ -1,7 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import type { DocumentState, LibraryDocument } from "../../shared/contract.ts";
-import { dismissUpload, documents, loading, removeDocument, retryDocument, trouble, upload, uploads, type Upload } from "../state/documents.ts";
+import { dismissUpload, documents, loading, removeDocument, retryDocument, retryUpload, total, trouble, upload, uploads, type Upload } from "../state/documents.ts";
 import { PlusIcon, TrashIcon } from "./icons.tsx";
 import { ProblemNote } from "./problem-note.tsx";
 
@@ -24,16 +24,16 @@ export function Documents() {
     <section class="documents">
       <header>
         <h2>Documents</h2>
-        <p class="label">{summary()}</p>
         <input ref={picker} type="file" multiple hidden accept={ACCEPTED} aria-label="Files to add" onChange={pick} />
         <button class="quiet-button" onClick={() => picker.current?.click()}><PlusIcon /> Add documents</button>
       </header>
       {trouble.value && <ProblemNote problem={trouble.value} />}
+      <p class="label columns"><span>{summary()}</span><span aria-hidden="true">passages</span></p>
       <ul>
         {uploads.value.map((entry) => <UploadEntry key={entry.key} entry={entry} />)}
         {documents.value.map((document) => <DocumentEntry key={document.id} document={document} />)}
       </ul>
-      <p class="hint">PDF, HTML, Markdown, Word or text. You can drop files anywhere on the page.</p>
+      <p class="hint">PDF, HTML, Markdown, Word or text. <span class="drop">You can drop files anywhere on the page.</span></p>
     </section>
   );
 }
@@ -42,10 +42,13 @@ function summary(): string {
   if (loading.value) return "Loading…";
   const all = documents.value;
   const busy = all.filter(({ state }) => state !== "ready" && state !== "failed").length;
-  return busy > 0 ? `${all.length - busy} of ${all.length} done` : `${all.length} in the library`;
+  return busy > 0 ? `${all.length - busy} of ${all.length} done` : all.length < total.value ? `${all.length} of ${total.value} shown` : `${all.length} in the library`;
 }
 
-function UploadEntry({ entry: { key, name, sent, problem } }: { entry: Upload }) {
+function UploadEntry({ entry }: { entry: Upload }) {
+  const { key, sent, problem, file: { name } } = entry;
+  // What the library refuses it will refuse again; a failure on the way may pass.
+  const passing = problem && (problem.status === 0 || problem.status === 429 || problem.status >= 500);
   return (
     <li class={problem ? "document failed" : "document"}>
       <span class="name" title={name}>{name}</span>
@@ -53,7 +56,10 @@ function UploadEntry({ entry: { key, name, sent, problem } }: { entry: Upload })
         <>
           <span class="chip-state failed">Not added</span>
           <p class="reason">{problem.detail ?? problem.title}</p>
-          <p class="actions"><button class="text-button" onClick={() => dismissUpload(key)}>Dismiss</button></p>
+          <p class="actions">
+            {passing && <button class="text-button" onClick={() => retryUpload(entry)}>Try again</button>}
+            <button class="text-button" onClick={() => dismissUpload(key)}>Dismiss</button>
+          </p>
         </>
       ) : (
         <progress value={sent} aria-label={`Sending ${name}`} />

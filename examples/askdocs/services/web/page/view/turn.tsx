@@ -7,6 +7,9 @@ import { read, reading } from "../state/layout.ts";
 import { readBlocks, type Block, type Inline } from "../text/blocks.ts";
 import { ProblemNote } from "./problem-note.tsx";
 
+/** Keeps a citation on the line of the word before it, and the full stop with the citation. */
+const WORD_JOINER = "\u2060";
+
 export function TurnView({ turn }: { turn: Turn }) {
   const message = turn.message.value;
   const { question, answer, citations, outcome } = message;
@@ -42,7 +45,7 @@ function Ending({ turn, message: { outcome, problem, answer } }: { turn: Turn; m
   return <p class="ending">{answer ? "The answer was stopped here." : "This question was stopped before an answer came."} {again}</p>;
 }
 
-function Sources({ message: { citations, mode, degraded } }: { message: Message }) {
+function Sources({ message: { citations, model, notice } }: { message: Message }) {
   return (
     <footer class="sources">
       <ol>
@@ -57,8 +60,7 @@ function Sources({ message: { citations, mode, degraded } }: { message: Message 
         ))}
       </ol>
       <p class="made">
-        {mode === "extractive" ? "Quoted from the documents." : mode && `Written by ${mode} from these passages.`}
-        {degraded && " Part of the search was not available, so something may be missing."}
+        {model ? `Written by ${model} from these passages.` : "Quoted from the documents."} {notice}
       </p>
     </footer>
   );
@@ -89,13 +91,17 @@ function InlineView({ inline, citations }: { inline: Inline; citations: Citation
   if (!citation) return <>[{number}]</>;
   const open = reading.value?.citation.passage === citation.passage;
   return (
-    <button
-      class="chip"
-      aria-label={`Source ${number}: ${citation.title}`}
-      aria-pressed={open}
-      onClick={(event) => read(citation, number, claim, event.currentTarget)}
-    >
-      {number}
-    </button>
+    <>
+      {WORD_JOINER}
+      <button
+        class="chip"
+        aria-label={`Source ${number}: ${citation.title}`}
+        aria-pressed={open}
+        onClick={(event) => read(citation, number, claim, event.currentTarget)}
+      >
+        {number}
+      </button>
+      {WORD_JOINER}
+    </>
   );
 }

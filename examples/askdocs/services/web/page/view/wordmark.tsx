@@ -2,8 +2,8 @@
 export function Wordmark() {
   return (
     <h1 class="wordmark">
-      <a href="#" aria-label="askdocs, runs on Motet">
-        <span class="name">askdocs<sup>1</sup></span>
+      <a href="#">
+        <span class="name">askdocs<sup aria-hidden="true">1</sup></span>{" "}
         <span class="runs-on">runs on Motet</span>
       </a>
     </h1>
