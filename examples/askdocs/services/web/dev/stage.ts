@@ -10,7 +10,12 @@ import { gateway } from "./gateway.ts";
 import { fakeLibrary, type LibraryOptions } from "./library.ts";
 import { listen, serveApp, type Running } from "./listen.ts";
 
-export async function stage(library: LibraryOptions, answerer: AnswererOptions): Promise<Running> {
+export interface Stage extends Running {
+  /** Cuts every connection that is open now, as a crash would. */
+  cut(): void;
+}
+
+export async function stage(library: LibraryOptions, answerer: AnswererOptions): Promise<Stage> {
   const conversations = new Conversations(":memory:");
   const documents = await serveApp(fakeLibrary(library));
   const questions = await serveApp(fakeAnswerer(answerer));
@@ -20,9 +25,11 @@ export async function stage(library: LibraryOptions, answerer: AnswererOptions):
     faults: new Faults(),
     page: fileURLToPath(new URL("../dist/page", import.meta.url)),
   }));
-  const front = await listen(gateway([{ prefix: "/api/documents", to: documents.url }, { prefix: "/", to: web.url }]));
+  const door = gateway([{ prefix: "/api/documents", to: documents.url }, { prefix: "/", to: web.url }]);
+  const front = await listen(door);
   return {
     url: front.url,
+    cut: () => door.closeAllConnections(),
     close: async () => {
       await Promise.all([front.close(), web.close(), documents.close(), questions.close()]);
       conversations.close();

@@ -6,8 +6,7 @@ import { createRequire } from "node:module";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
 import { openBrowser } from "../dev/browser.ts";
-import type { Running } from "../dev/listen.ts";
-import { stage } from "../dev/stage.ts";
+import { stage, type Stage } from "../dev/stage.ts";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const WIDE = { width: 1280, height: 800 };
@@ -15,7 +14,7 @@ const NARROW = { width: 390, height: 844 };
 
 let browser: Browser;
 let page: Page;
-let system: Running;
+let system: Stage;
 let hungUp: number;
 let complaints: string[];
 
@@ -105,6 +104,24 @@ describe("asking", () => {
     await ask("Will it break?");
     await page.getByRole("alert").getByText("The answer broke off").waitFor();
     assert.match(await page.locator(".answer").innerText(), /^Motet starts a crashed service/);
+  });
+});
+
+describe("when connections are lost", () => {
+  test("the answer says that it broke off, and can be asked for again", async () => {
+    await ask("What if it crashes?");
+    await page.locator(".answer.writing").waitFor();
+    system.cut();
+    await page.getByRole("alert").getByText("The answer broke off").waitFor();
+    await page.getByRole("button", { name: "Ask again" }).click();
+    await page.getByText("Quoted from the documents").waitFor();
+  });
+
+  test("the documents are followed again", async () => {
+    await page.getByText("Supervision").waitFor();
+    system.cut();
+    await page.getByText("Connecting…").waitFor();
+    await page.getByText("in the library").waitFor({ timeout: 15_000 });
   });
 });
 

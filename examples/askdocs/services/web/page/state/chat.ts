@@ -100,7 +100,7 @@ export async function ask(question: string): Promise<void> {
     if (response.body) for await (const event of readEvents(response.body)) change(heard(event, turn.message.value));
     if (turn.message.value.outcome === "open") change({ outcome: "failed", problem: BROKEN_OFF });
   } catch (error) {
-    change(abort.signal.aborted ? { outcome: "stopped" } : { outcome: "failed", problem: problemOf(error) });
+    change(abort.signal.aborted ? { outcome: "stopped" } : { outcome: "failed", problem: brokenOff(error) ?? problemOf(error) });
   } finally {
     asking.value = null;
   }
@@ -120,6 +120,11 @@ async function createConversation(): Promise<string> {
 }
 
 const BROKEN_OFF: Problem = { type: "answer-cut-off", title: "The answer broke off", status: 0, detail: "Ask again; the service may have been restarted." };
+
+/** Reading a body whose connection is lost rejects with a TypeError, as the Fetch standard has it. */
+function brokenOff(error: unknown): Problem | undefined {
+  return error instanceof TypeError ? BROKEN_OFF : undefined;
+}
 
 function asked(question: string): Message {
   const asked_at = new Date().toISOString();

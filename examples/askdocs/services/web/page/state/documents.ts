@@ -16,6 +16,7 @@ const UPLOADS_AT_ONCE = 3;
 /** More than this is not for a list on a page; the library says how many there are. */
 const PAGES = 4;
 const PAGE_SIZE = 500;
+/** Mean wait before the next attempt, in milliseconds. */
 const RECONNECT = 3000;
 
 interface LibraryPage {
@@ -35,7 +36,9 @@ export const documents = computed(() => {
 export const total = computed(() => Math.max(counted.value, shelf.value.size));
 export const uploads = signal<Upload[]>([]);
 export const loading = signal(true);
-/** Why the list may be out of date; null while it is live. */
+/** Whether changes arrive as they happen. */
+export const live = signal(true);
+/** Why the list could not be read, or an action not be done. */
 export const trouble = signal<Problem | null>(null);
 
 const waiting: (() => Promise<void>)[] = [];
@@ -45,12 +48,17 @@ let running = 0;
 export function followDocuments(): void {
   const events = new EventSource("/api/documents/events");
   // What happened before the stream was open is in the list, so the list is read each time that it opens.
-  events.onopen = () => void loadDocuments();
+  events.onopen = () => {
+    live.value = true;
+    void loadDocuments();
+  };
   events.addEventListener("document", ({ data }) => put(JSON.parse(data) as LibraryDocument));
   events.addEventListener("removed", ({ data }) => drop((JSON.parse(data) as LibraryDocument).id));
   events.onerror = () => {
+    live.value = false;
     if (loading.value) void loadDocuments();
-    if (events.readyState === EventSource.CLOSED) setTimeout(followDocuments, RECONNECT);
+    // A lost connection is restored by the browser; after a refusal it is up to us.
+    if (events.readyState === EventSource.CLOSED) setTimeout(followDocuments, RECONNECT * (0.5 + Math.random()));
   };
 }
 

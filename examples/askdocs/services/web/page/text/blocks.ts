@@ -53,6 +53,13 @@ export function readBlocks(answer: string): Block[] {
   return blocks;
 }
 
+/** The first sentence of the answer that cites this source; empty when none does. */
+export function firstClaim(blocks: Block[], number: number): string {
+  const inlines = blocks.flatMap((block) => (block.kind === "list" ? block.items.flat() : block.kind === "code" ? [] : block.content));
+  const found = inlines.find((inline) => inline.kind === "citation" && inline.number === number);
+  return found?.kind === "citation" ? found.claim : "";
+}
+
 function addItem(blocks: Block[], item: Inline[], ordered: boolean): void {
   const last = blocks.at(-1);
   if (last?.kind === "list" && last.ordered === ordered) last.items.push(item);

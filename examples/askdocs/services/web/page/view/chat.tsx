@@ -1,7 +1,7 @@
 import { useComputed, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { ask, asking, current, trouble, turns } from "../state/chat.ts";
-import { documents, loading } from "../state/documents.ts";
+import { documents, loading, trouble as libraryTrouble } from "../state/documents.ts";
 import { Composer } from "./composer.tsx";
 import { ProblemNote } from "./problem-note.tsx";
 import { TurnView } from "./turn.tsx";
@@ -50,13 +50,10 @@ export function Chat() {
 
 function Welcome() {
   const count = documents.value.filter(({ state }) => state === "ready").length;
-  const about = loading.value ? "Looking into your documents…"
-    : count === 0 ? "Add a document, then ask about it: drop a file anywhere on this page."
-    : `Answers come from ${count === 1 ? "one document" : `${count} documents`}, and say which passage they rest on.`;
   return (
     <section class="welcome">
       <h2>What would you like to know?</h2>
-      <p>{about}</p>
+      <p>{about(count)}</p>
       {count > 0 && (
         <ul class="examples" aria-label="Example questions">
           {EXAMPLES.map((question) => (
@@ -66,6 +63,15 @@ function Welcome() {
       )}
     </section>
   );
+}
+
+function about(ready: number): string {
+  const busy = documents.value.filter(({ state }) => state !== "ready" && state !== "failed").length;
+  if (loading.value) return "Looking into the documents…";
+  if (libraryTrouble.value) return "The documents cannot be listed right now. You can ask all the same.";
+  if (busy > 0) return `The documents are being read: ${ready} of ${ready + busy} are ready.`;
+  if (ready === 0) return "Add a document, then ask about it: drop a file anywhere on this page.";
+  return `Answers come from ${ready === 1 ? "one document" : `${ready} documents`}, and say which passage they rest on.`;
 }
 
 /** Tells a screen reader how the answer stands, instead of reading out each word as it arrives. */

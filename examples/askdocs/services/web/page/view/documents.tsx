@@ -1,7 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import type { DocumentState, LibraryDocument } from "../../shared/contract.ts";
-import { dismissUpload, documents, loading, removeDocument, retryDocument, retryUpload, total, trouble, upload, uploads, type Upload } from "../state/documents.ts";
+import { dismissUpload, documents, live, loading, removeDocument, retryDocument, retryUpload, total, trouble, upload, uploads, type Upload } from "../state/documents.ts";
 import { PlusIcon, TrashIcon } from "./icons.tsx";
 import { ProblemNote } from "./problem-note.tsx";
 
@@ -40,6 +40,7 @@ export function Documents() {
 
 function summary(): string {
   if (loading.value) return "Loading…";
+  if (!live.value) return "Connecting…";
   const all = documents.value;
   const busy = all.filter(({ state }) => state !== "ready" && state !== "failed").length;
   return busy > 0 ? `${all.length - busy} of ${all.length} done` : all.length < total.value ? `${all.length} of ${total.value} shown` : `${all.length} in the library`;

@@ -7,6 +7,8 @@ import { CloseIcon } from "./icons.tsx";
 
 export function Passage({ reading: { citation, number, claim } }: { reading: Reading }) {
   const { document, title, heading, page, passage, text } = citation;
+  // Browsers open a PDF at the page that the fragment names.
+  const source = `/api/documents/${encodeURIComponent(document)}/content${page ? `#page=${page}` : ""}`;
   const top = useRef<HTMLHeadingElement>(null);
   const stretches = useMemo(() => highlight(text, claim), [text, claim]);
   useEffect(() => top.current?.focus(), [passage]);
@@ -23,7 +25,7 @@ export function Passage({ reading: { citation, number, claim } }: { reading: Rea
       <blockquote>
         {stretches.map(({ text, marked }, index) => (marked ? <mark key={index}>{text}</mark> : <span key={index}>{text}</span>))}
       </blockquote>
-      <a class="text-button" href={`/api/documents/${encodeURIComponent(document)}/content`} target="_blank" rel="noopener">
+      <a class="text-button" href={source} target="_blank" rel="noopener">
         Open the document
       </a>
     </section>

@@ -4,7 +4,7 @@ import { useMemo } from "preact/hooks";
 import type { Citation, Message } from "../../shared/contract.ts";
 import { askAgain, asking, type Turn } from "../state/chat.ts";
 import { read, reading } from "../state/layout.ts";
-import { readBlocks, type Block, type Inline } from "../text/blocks.ts";
+import { firstClaim, readBlocks, type Block, type Inline } from "../text/blocks.ts";
 import { ProblemNote } from "./problem-note.tsx";
 
 /** Keeps a citation on the line of the word before it, and the full stop with the citation. */
@@ -25,7 +25,7 @@ export function TurnView({ turn }: { turn: Turn }) {
         </div>
       )}
       {!writing && <Ending turn={turn} message={message} />}
-      {outcome === "answered" && citations.length > 0 && <Sources message={message} />}
+      {outcome === "answered" && citations.length > 0 && <Sources message={message} blocks={blocks} />}
     </article>
   );
 }
@@ -45,13 +45,13 @@ function Ending({ turn, message: { outcome, problem, answer } }: { turn: Turn; m
   return <p class="ending">{answer ? "The answer was stopped here." : "This question was stopped before an answer came."} {again}</p>;
 }
 
-function Sources({ message: { citations, model, notice } }: { message: Message }) {
+function Sources({ message: { citations, model, notice }, blocks }: { message: Message; blocks: Block[] }) {
   return (
     <footer class="sources">
       <ol>
         {citations.map((citation, index) => (
           <li key={citation.passage}>
-            <button onClick={(event) => read(citation, index + 1, "", event.currentTarget)}>
+            <button onClick={(event) => read(citation, index + 1, firstClaim(blocks, index + 1), event.currentTarget)}>
               <span class="number">{index + 1}</span>
               <span class="title">{citation.title}</span>
               {citation.heading && <span class="heading">{citation.heading}</span>}
