@@ -261,7 +261,7 @@ impl StoreError {
                 it.path.display()
             ),
             Self::ForeignStore(_) => {
-                "Give the system another name, or take the store over if nobody else runs this system on this server.".into()
+                "Give one of the systems another name; a state directory that moved here with its credentials files keeps its stores.".into()
             }
             Self::Unreachable(it) => format!("Check that PostgreSQL runs at {} and accepts connections from here.", it.server),
             Self::Refused(_) => "Check that the address names an administrator who may create roles and databases.".into(),
