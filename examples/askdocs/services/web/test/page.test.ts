@@ -118,10 +118,12 @@ describe("when connections are lost", () => {
   });
 
   test("the documents are followed again", async () => {
-    await page.getByText("Supervision").waitFor();
+    await page.getByText("This PDF is damaged").waitFor();
     system.cut();
-    await page.getByText("Connecting…").waitFor();
-    await page.getByText("in the library").waitFor({ timeout: 15_000 });
+    const form = new FormData();
+    form.append("file", new File(["# Later"], "added-meanwhile.md"));
+    await fetch(`${system.url}/api/documents`, { method: "POST", body: form });
+    await page.getByText("added-meanwhile").waitFor();
   });
 });
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -204,6 +204,20 @@ describe("keeping", () => {
 });
 
 describe("running", () => {
+  test("each route is in the contract, and the other way round", () => {
+    const parts = { conversations, answerer: new Answerer({ url: "" }), faults: new Faults(), page: "dist/page" };
+    const routes = createApp(parts).routes.filter(({ method }) => method !== "ALL")
+      .map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, "{$1}")}`);
+    let path = "";
+    const described: string[] = [];
+    for (const line of readFileSync("openapi.yaml", "utf8").split("\n")) {
+      path = /^  (\/\S*):/.exec(line)?.[1] ?? path;
+      const method = /^    (get|post|put|delete):/.exec(line)?.[1];
+      if (method) described.push(`${method.toUpperCase()} ${path}`);
+    }
+    assert.deepEqual(routes.sort(), described.sort());
+  });
+
   test("the page is served under a strict policy", async () => {
     const response = await fetch(web.url);
     assert.equal(response.status, 200);

@@ -18,6 +18,8 @@ const PAGES = 4;
 const PAGE_SIZE = 500;
 /** Mean wait before the next attempt, in milliseconds. */
 const RECONNECT = 3000;
+/** A connection that is back within this time, in milliseconds, is not worth a word: gateways end streams now and then. */
+const WORTH_A_WORD = 8000;
 
 interface LibraryPage {
   documents: LibraryDocument[];
@@ -43,19 +45,22 @@ export const trouble = signal<Problem | null>(null);
 
 const waiting: (() => Promise<void>)[] = [];
 let running = 0;
+let silence: ReturnType<typeof setTimeout> | undefined;
 
 /** Keeps the list live for as long as the page is open. */
 export function followDocuments(): void {
   const events = new EventSource("/api/documents/events");
   // What happened before the stream was open is in the list, so the list is read each time that it opens.
   events.onopen = () => {
+    clearTimeout(silence);
+    silence = undefined;
     live.value = true;
     void loadDocuments();
   };
   events.addEventListener("document", ({ data }) => put(JSON.parse(data) as LibraryDocument));
   events.addEventListener("removed", ({ data }) => drop((JSON.parse(data) as LibraryDocument).id));
   events.onerror = () => {
-    live.value = false;
+    silence ??= setTimeout(() => (live.value = false), WORTH_A_WORD);
     if (loading.value) void loadDocuments();
     // A lost connection is restored by the browser; after a refusal it is up to us.
     if (events.readyState === EventSource.CLOSED) setTimeout(followDocuments, RECONNECT * (0.5 + Math.random()));
