@@ -187,14 +187,16 @@ pub(crate) enum StoreCommand {
         /// Whose store.
         service: String,
         /// The file to make; named after the service and the time when not given.
-        file: Option<PathBuf>,
+        #[arg(value_name = "BACKUP")]
+        backup: Option<PathBuf>,
     },
     /// Put a backup in the place of a store
     Restore {
         /// Whose store.
         service: String,
         /// The backup.
-        file: PathBuf,
+        #[arg(value_name = "BACKUP")]
+        backup: PathBuf,
         /// Even while the service uses it.
         #[arg(long)]
         force: bool,

@@ -26,10 +26,10 @@ pub(crate) async fn run(global: &Global, arguments: &Store) -> Result<Exit> {
     match &arguments.command {
         StoreCommand::List => list(global, &stores).await,
         StoreCommand::Shell { service } => shell(&stores, &owner(&stores, service)?).await,
-        StoreCommand::Backup { service, file } => {
+        StoreCommand::Backup { service, backup: file } => {
             backup(global, &stores, &owner(&stores, service)?, file.as_deref()).await
         }
-        StoreCommand::Restore { service, file, force } => {
+        StoreCommand::Restore { service, backup: file, force } => {
             let service = owner(&stores, service)?;
             let occupancy = occupancy(&place, &service, *force).await?;
             stores.restore(&service, file, occupancy).await.map_err(told)?;

@@ -104,7 +104,9 @@ impl Session {
         let traffic =
             motet_proxy::Proxy::start(motet_proxy::Config::default(), &group).context("the data plane cannot start")?;
         let membership = Arc::new(Membership::new(registry.clone(), traffic.clone()));
-        let config = motet_supervisor::config::Config::new(options.place.dir(), options.place.logs());
+        let mut config = motet_supervisor::config::Config::new(options.place.dir(), options.place.logs());
+        // Installers wait for the network most of the time, and builds of one workspace wait for each other.
+        config.builds_max = 4;
         let processes = motet_supervisor::process::Processes::open(process_options(&options.place)?, id)
             .context("processes cannot be supervised")?;
         let supervisor = motet_supervisor::service::Supervisor::start(config, Arc::new(processes), membership, &group);
@@ -288,6 +290,7 @@ impl Shared {
             started_at: self.started_at,
             stopping: current.stopping,
             addresses: &current.addresses,
+            gateway: self.traffic.addresses().gateway,
             supervised: &known,
             traffic: &self.traffic.stats(),
             in_flight: &|instance| self.traffic.in_flight(instance),

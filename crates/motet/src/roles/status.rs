@@ -15,7 +15,10 @@ use motet_supervisor::{
     logs::{LogLine, Received, Stream as Source},
     status::{BuildStatus, InstanceState, InstanceStatus, Phase, ServiceStatus, Status},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
 /// Everything that the answer is made of.
 pub(crate) struct Facts<'a> {
@@ -24,6 +27,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) started_at: Timestamp,
     pub(crate) stopping: bool,
     pub(crate) addresses: &'a BTreeMap<EdgeName, String>,
+    /// Where the gateway listens, once it does: the definition may leave the port to the machine.
+    pub(crate) gateway: Option<SocketAddr>,
     pub(crate) supervised: &'a Status,
     pub(crate) traffic: &'a [DoorStats],
     pub(crate) in_flight: &'a dyn Fn(InstanceId) -> u32,
@@ -37,6 +42,7 @@ pub(crate) fn empty(system: &System, session: SessionId, started_at: Timestamp) 
         started_at,
         stopping: false,
         addresses: &BTreeMap::new(),
+        gateway: None,
         supervised: &Status::default(),
         traffic: &[],
         in_flight: &|_| 0,
@@ -61,7 +67,7 @@ pub(crate) fn show(facts: &Facts<'_>) -> wire::System {
         started_at: facts.started_at.to_string(),
         phase: phase(facts, &services),
         gateway: system.gateway.as_ref().map(|gateway| wire::Gateway {
-            url: format!("http://{}", gateway.listen),
+            url: format!("http://{}", facts.gateway.unwrap_or(gateway.listen)),
             routes: gateway
                 .routes
                 .iter()

@@ -1,0 +1,8 @@
+//! The program as its users meet it: real processes, real sockets, a folder of their own for each test.
+
+mod definition;
+mod footprint;
+mod lifecycle;
+mod scratch;
+mod stores;
+mod survival;
