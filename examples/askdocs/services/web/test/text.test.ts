@@ -44,11 +44,10 @@ test("code that is still being written does not fall apart", () => {
 });
 
 test("a citation knows the sentence that it stands for, before or after the full stop", () => {
-  const claims = readInlines("Leases end. Watches see it [1][2]. It takes 1.5 ms. [3]").filter((inline) => inline.kind === "citation");
+  const claims = readInlines("Leases end. Watches see it [1][2]. It takes 1.5 ms. [3]").filter((inline) => inline.kind === "citations");
   assert.deepEqual(claims, [
-    { kind: "citation", number: 1, claim: "Watches see it" },
-    { kind: "citation", number: 2, claim: "Watches see it" },
-    { kind: "citation", number: 3, claim: "It takes 1.5 ms." },
+    { kind: "citations", numbers: [1, 2], claim: "Watches see it" },
+    { kind: "citations", numbers: [3], claim: "It takes 1.5 ms." },
   ]);
 });
 

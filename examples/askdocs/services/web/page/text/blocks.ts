@@ -9,8 +9,8 @@ export type Inline =
   | { kind: "text"; text: string }
   | { kind: "strong"; text: string }
   | { kind: "code"; text: string }
-  /** `number` counts from one; `claim` is the sentence before it, which the passage is to support. */
-  | { kind: "citation"; number: number; claim: string };
+  /** Numbers count from one; `claim` is the sentence before them, which the passages are to support. */
+  | { kind: "citations"; numbers: number[]; claim: string };
 
 export type Block =
   | { kind: "paragraph" | "heading"; content: Inline[] }
@@ -56,8 +56,8 @@ export function readBlocks(answer: string): Block[] {
 /** The first sentence of the answer that cites this source; empty when none does. */
 export function firstClaim(blocks: Block[], number: number): string {
   const inlines = blocks.flatMap((block) => (block.kind === "list" ? block.items.flat() : block.kind === "code" ? [] : block.content));
-  const found = inlines.find((inline) => inline.kind === "citation" && inline.number === number);
-  return found?.kind === "citation" ? found.claim : "";
+  const found = inlines.find((inline) => inline.kind === "citations" && inline.numbers.includes(number));
+  return found?.kind === "citations" ? found.claim : "";
 }
 
 function addItem(blocks: Block[], item: Inline[], ordered: boolean): void {
@@ -69,19 +69,19 @@ function addItem(blocks: Block[], item: Inline[], ordered: boolean): void {
 export function readInlines(text: string): Inline[] {
   const inlines: Inline[] = [];
   let at = 0;
-  for (const match of text.matchAll(/`([^`]+)`|\*\*(.+?)\*\*|\s*\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]/g)) {
+  for (const match of text.matchAll(/`([^`]+)`|\*\*(.+?)\*\*|((?:\s*\[\d{1,3}(?:\s*,\s*\d{1,3})*\])+)/g)) {
     if (match.index > at) inlines.push({ kind: "text", text: text.slice(at, match.index) });
     at = match.index + match[0].length;
     if (match[1] !== undefined) inlines.push({ kind: "code", text: match[1] });
     else if (match[2] !== undefined) inlines.push({ kind: "strong", text: match[2] });
-    else inlines.push(...citations(match[3] ?? "", claimBefore(text.slice(0, match.index))));
+    else inlines.push({ kind: "citations", numbers: numbersIn(match[0]), claim: claimBefore(text.slice(0, match.index)) });
   }
   if (at < text.length) inlines.push({ kind: "text", text: text.slice(at) });
   return inlines;
 }
 
-function citations(numbers: string, claim: string): Inline[] {
-  return numbers.split(",").map((number) => ({ kind: "citation", number: Number(number), claim }));
+function numbersIn(markers: string): number[] {
+  return [...new Set(markers.match(/\d+/g)?.map(Number))];
 }
 
 /** The last sentence of `text`, whether or not its full stop is already written. */

@@ -67,41 +67,51 @@ function Sources({ message: { citations, model, notice }, blocks }: { message: M
 }
 
 function BlockView({ block, citations }: { block: Block; citations: Citation[] }) {
-  const inlines = (content: Inline[]) => content.map((inline, index) => <InlineView key={index} inline={inline} citations={citations} />);
   switch (block.kind) {
     case "paragraph":
-      return <p>{inlines(block.content)}</p>;
+      return <p><Inlines content={block.content} citations={citations} /></p>;
     case "heading":
-      return <h3>{inlines(block.content)}</h3>;
+      return <h3><Inlines content={block.content} citations={citations} /></h3>;
     case "code":
       return <pre tabIndex={0}><code>{block.text}</code></pre>;
     case "list": {
       const List = block.ordered ? "ol" : "ul";
-      return <List>{block.items.map((item, index) => <li key={index}>{inlines(item)}</li>)}</List>;
+      return <List>{block.items.map((item, index) => <li key={index}><Inlines content={item} citations={citations} /></li>)}</List>;
     }
   }
 }
 
-function InlineView({ inline, citations }: { inline: Inline; citations: Citation[] }) {
-  if (inline.kind === "code") return <code>{inline.text}</code>;
-  if (inline.kind === "strong") return <strong>{inline.text}</strong>;
-  if (inline.kind === "text") return <>{inline.text}</>;
-  const { number, claim } = inline;
-  const citation = citations[number - 1];
+function Inlines({ content, citations }: { content: Inline[]; citations: Citation[] }) {
+  return content.map((inline, index) => {
+    switch (inline.kind) {
+      case "text":
+        return inline.text;
+      case "code":
+        return <code key={index}>{inline.text}</code>;
+      case "strong":
+        return <strong key={index}>{inline.text}</strong>;
+      case "citations":
+        return (
+          <span key={index} class="chips">
+            {WORD_JOINER}
+            {inline.numbers.map((number) => <Chip key={number} number={number} claim={inline.claim} citation={citations[number - 1]} />)}
+            {WORD_JOINER}
+          </span>
+        );
+    }
+  });
+}
+
+function Chip({ number, claim, citation }: { number: number; claim: string; citation: Citation | undefined }) {
   if (!citation) return <>[{number}]</>;
-  const open = reading.value?.citation.passage === citation.passage;
   return (
-    <>
-      {WORD_JOINER}
-      <button
-        class="chip"
-        aria-label={`Source ${number}: ${citation.title}`}
-        aria-pressed={open}
-        onClick={(event) => read(citation, number, claim, event.currentTarget)}
-      >
-        {number}
-      </button>
-      {WORD_JOINER}
-    </>
+    <button
+      class="chip"
+      aria-label={`Source ${number}: ${citation.title}`}
+      aria-pressed={reading.value?.citation.passage === citation.passage}
+      onClick={(event) => read(citation, number, claim, event.currentTarget)}
+    >
+      {number}
+    </button>
   );
 }
