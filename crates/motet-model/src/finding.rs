@@ -77,11 +77,15 @@ impl Finding {
     }
 }
 
+/// How many findings are kept: more than a person repairs in one go. The rest is counted.
+pub(crate) const FINDINGS_MAX: usize = 200;
+
 /// Everything that is wrong with a definition, with the texts that the findings point into.
 #[derive(Debug, Clone, Default)]
 pub struct Problems {
     findings: Vec<Finding>,
     sources: Sources,
+    omitted: usize,
 }
 
 impl Problems {
@@ -90,7 +94,18 @@ impl Problems {
         let place = |finding: &Finding| finding.labels.first().map(|label| label.span);
         findings.sort_by(|a, b| (place(a), a.code, &a.message).cmp(&(place(b), b.code, &b.message)));
         findings.dedup_by(|a, b| a.code == b.code && place(a) == place(b) && a.message == b.message);
-        Self { findings, sources }
+        // When not all can be kept, errors are.
+        if findings.len() > FINDINGS_MAX {
+            findings.sort_by_key(|finding| finding.severity);
+        }
+        let omitted = findings.len().saturating_sub(FINDINGS_MAX);
+        findings.truncate(FINDINGS_MAX);
+        Self { findings, sources, omitted }
+    }
+
+    /// How many findings are not kept, because there are too many.
+    pub fn omitted(&self) -> usize {
+        self.omitted
     }
 
     /// The findings, in the order of files and lines.

@@ -59,7 +59,10 @@ impl Problems {
         };
         let counts: Vec<_> =
             [count(self.errors(), "error"), count(self.warnings(), "warning")].into_iter().flatten().collect();
-        counts.join(", ")
+        match self.omitted() {
+            0 => counts.join(", "),
+            more => format!("{}, and {more} more that are not shown", counts.join(", ")),
+        }
     }
 
     /// All findings as an array of objects with `code`, `severity`, `message`, `file`, `line`, `column` and `help`.

@@ -1,3 +1,11 @@
 //! The definition from outside: what people write, and what they see.
 
+mod explaining;
+mod hostile;
+mod language;
+mod lints;
 mod mistakes;
+mod overlays;
+mod schema;
+mod speed;
+mod support;

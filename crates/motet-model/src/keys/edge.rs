@@ -9,7 +9,7 @@ pub(crate) const ATTEMPTS: Key = Key::with(
     "How many times a call is tried in all; 1 means never again.",
 )
 .because("one repetition hides an instance that just died, the second one an unlucky choice; more only add load to a service that is already in trouble")
-.example("attempts: 3");
+.example("attempts: 2");
 
 pub(crate) const ON: Key = Key::with(
     "on",
@@ -18,7 +18,7 @@ pub(crate) const ON: Key = Key::with(
     "The statuses of an answer that are worth another try.",
 )
 .because("these say that somebody on the way could not answer now; a 500 usually comes again, and a 4xx is the caller's own mistake")
-.example("on: [502, 503, 504]");
+.example("on: [503]");
 
 pub(crate) const METHODS: Key = Key::with(
     "methods",

@@ -1,7 +1,13 @@
 //! Names that refer to services: in contexts, `uses`, `after` and routes.
 
 use super::{Subject, entries, items};
-use crate::{code, finding::Finding, keys::accept::shorten, source::Span, spelling};
+use crate::{
+    code,
+    finding::{FINDINGS_MAX, Finding},
+    keys::accept::shorten,
+    source::Span,
+    spelling,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
@@ -93,6 +99,12 @@ impl References<'_, '_> {
     fn exists(&mut self, name: &str, span: Span) -> bool {
         if self.known.contains(name) {
             return true;
+        }
+        // A suggestion costs a comparison with every name: not for more mistakes than are shown.
+        if self.findings.len() > FINDINGS_MAX {
+            self.findings
+                .push(Finding::error(code::UNKNOWN_SERVICE, "there is no such service").at(span, "not defined"));
+            return false;
         }
         let help = match spelling::nearest(name, self.known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),

@@ -74,6 +74,26 @@ impl Memory {
         Self { files, everything_exists: false }
     }
 
+    /// Files out of one text, for fuzzing: a line `%%% path` begins each of them, and what stands before the first is `/motet.yaml`.
+    pub fn bundle(bytes: &[u8]) -> Self {
+        let mut files = BTreeMap::new();
+        let mut path = PathBuf::from("/motet.yaml");
+        let mut content = Vec::new();
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            match line.strip_prefix(b"%%% ").map(|name| String::from_utf8_lossy(name).trim().to_owned()) {
+                Some(name) if !name.contains('\0') => {
+                    files.insert(
+                        std::mem::replace(&mut path, clean(&Path::new("/").join(name))),
+                        std::mem::take(&mut content),
+                    );
+                }
+                _ => content.extend_from_slice(line),
+            }
+        }
+        files.insert(path, content);
+        Self { files, everything_exists: false }
+    }
+
     /// Lets every other path exist as well, empty: for tests that are not about missing files.
     pub fn where_everything_exists(mut self) -> Self {
         self.everything_exists = true;
