@@ -171,19 +171,26 @@ fn keep_slot(service: &Service, number: u32, slot: &Slot, start: &mut Start, act
     let is_current = |generation: u64| generation == service.generation;
     let live = || slot.instances.iter().filter(|instance| instance.is_live());
     let current = live().find(|instance| is_current(instance.generation));
-    let outdated = live().find(|instance| !is_current(instance.generation));
+    // Of outdated instances one is worth keeping until the current one is ready: the newest that serves.
+    let outdated = || live().filter(|instance| !is_current(instance.generation));
+    let kept = outdated().max_by_key(|instance| (instance.phase == Phase::Ready, instance.generation));
     let may_start = start.may_start && slot.retry_at.is_none_or(|at| at <= start.now);
     let stop = |instance: InstanceId| Action::Stop {
         service: service.spec.name.clone(),
         instance,
         why: "replaced by a newer instance",
     };
-    match (current, outdated) {
-        (Some(current), Some(outdated)) if current.phase == Phase::Ready => actions.push(stop(outdated.id)),
-        (Some(_), _) => {}
-        (None, Some(outdated)) if service.spec.is_exclusive() => {
+    actions.extend(outdated().filter(|it| kept.is_some_and(|kept| kept.id != it.id)).map(|it| stop(it.id)));
+    match (current, kept) {
+        (Some(current), Some(kept)) => {
+            if current.phase == Phase::Ready || kept.phase != Phase::Ready {
+                actions.push(stop(kept.id));
+            }
+        }
+        (Some(_), None) => {}
+        (None, Some(kept)) if service.spec.is_exclusive() || kept.phase != Phase::Ready => {
             if may_start {
-                actions.push(stop(outdated.id));
+                actions.push(stop(kept.id));
             }
         }
         (None, Some(_)) => {
@@ -200,3 +207,6 @@ fn keep_slot(service: &Service, number: u32, slot: &Slot, start: &mut Start, act
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,10 +49,8 @@ async fn each_kind_of_readiness_is_seen() {
     let mut http = system.web("http");
     http.ready = Some(Probe::readiness(Check::Http { path: "/here".to_owned() }));
     let mut wrong = system.web("wrong");
-    wrong.ready = Some(Probe {
-        grace: Duration::from_millis(800),
-        ..Probe::readiness(Check::Http { path: "/nothing".to_owned() })
-    });
+    wrong.ready =
+        Some(Probe { grace: Duration::from_secs(4), ..Probe::readiness(Check::Http { path: "/nothing".to_owned() }) });
     let mut line = system.shell("line", "echo starting; sleep 0.1; echo 'listening on 7'; sleep 100");
     line.ready = Some(Probe::readiness(Check::Log { pattern: "listening on [0-9]+".to_owned() }));
     let mut command = system.shell("command", "sleep 0.1; touch made; sleep 100");
@@ -65,7 +63,7 @@ async fn each_kind_of_readiness_is_seen() {
     let wrong =
         system.until_service("wrong", "given up", |it| it.instances.iter().any(|slot| slot.last_exit.is_some())).await;
     let reason = wrong.instances.iter().find_map(|slot| slot.last_exit.clone()).unwrap().reason();
-    assert_eq!(reason, "not ready within 800ms: GET /nothing answered 404");
+    assert_eq!(reason, "not ready within 4s: GET /nothing answered 404");
     let mut announced = system.announced.words();
     announced.sort();
     assert_eq!(announced, ["ready http-1", "ready tcp-1"]);
@@ -173,10 +171,8 @@ async fn what_ignores_the_request_to_stop_is_killed_with_all_it_started() {
 #[tokio::test]
 async fn what_a_dead_instance_leaves_behind_is_ended_even_in_a_session_of_its_own() {
     let system = System::start();
-    let mut spec = system.shell(
-        "parent",
-        "sleep 1000 & echo $! > near; setsid sleep 1001 & sleep 0.3; pgrep -n -f 'sleep 1001' > far; wait",
-    );
+    let mut spec =
+        system.shell("parent", "sleep 1000 & echo $! > near; setsid sh -c 'echo $$ > far; exec sleep 1001' & wait");
     spec.restart.policy = Restart::Never;
     system.handle.apply(vec![spec]).await.unwrap();
     eventually("children", || !system.read("far").trim().is_empty()).await;

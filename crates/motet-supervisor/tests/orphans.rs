@@ -64,15 +64,38 @@ async fn supervise(dir: &Path, is_guarded: bool) {
     std::future::pending::<()>().await;
 }
 
-async fn start(dir: &Path, role: &str) -> (Child, Vec<u32>) {
+/// A child that does not outlive a test that fails.
+struct Killed(Child);
+
+impl Killed {
+    fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn start(dir: &Path, role: &str) -> (Killed, Vec<u32>) {
     let program = std::env::current_exe().unwrap();
     let child = std::process::Command::new(program)
         .args(["orphans::role", "--exact"])
         .env(ROLE, role)
         .env(DIR, dir)
         .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    let child = Killed(child);
     let read = |file: &str| std::fs::read_to_string(dir.join(file)).unwrap_or_default().trim().parse::<u32>().ok();
     let files = ["deaf", "away", "plain"];
     eventually("services run", || files.iter().all(|file| read(file).is_some_and(runs))).await;
@@ -80,13 +103,15 @@ async fn start(dir: &Path, role: &str) -> (Child, Vec<u32>) {
 }
 
 fn guard_of(supervisor: u32) -> Option<u32> {
-    let children = std::fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children")).ok()?;
-    let pids = children.split_whitespace().filter_map(|pid| pid.parse().ok());
+    let threads = std::fs::read_dir(format!("/proc/{supervisor}/task")).ok()?;
+    let children = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("children")).ok());
+    let children: String = children.collect();
+    let mut pids = children.split_whitespace().filter_map(|pid| pid.parse().ok());
     let is_guard = |pid: &u32| {
         let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         environment.split(|byte| *byte == 0).any(|entry| entry == format!("{ROLE}=guard").as_bytes())
     };
-    pids.into_iter().find(is_guard)
+    pids.find(is_guard)
 }
 
 #[tokio::test]
@@ -95,8 +120,7 @@ async fn nothing_outlives_a_supervisor_that_is_killed() {
     let (mut supervisor, pids) = start(dir.path(), "guarded").await;
     eventually("guard runs", || guard_of(supervisor.id()).is_some()).await;
     let killed = Instant::now();
-    kill(supervisor.id());
-    supervisor.wait().unwrap();
+    supervisor.kill();
     eventually("all are gone", || !pids.iter().any(|pid| runs(*pid))).await;
     eprintln!("everything ended {:?} after the supervisor", killed.elapsed());
     assert!(killed.elapsed() < std::time::Duration::from_secs(3));
@@ -111,8 +135,7 @@ async fn a_guard_that_dies_is_replaced() {
     let first = guard_of(supervisor.id()).unwrap();
     kill(first);
     eventually("another guard", || guard_of(supervisor.id()).is_some_and(|guard| guard != first)).await;
-    kill(supervisor.id());
-    supervisor.wait().unwrap();
+    supervisor.kill();
     eventually("all are gone", || !pids.iter().any(|pid| runs(*pid))).await;
 }
 
@@ -124,8 +147,7 @@ async fn what_is_left_without_a_guard_is_ended_by_the_next_supervisor() {
     let running = Leftovers::StillRunning { pid: supervisor.id() };
     assert_eq!(end_leftovers(&state).await.unwrap(), running);
     assert!(pids.iter().all(|pid| runs(*pid)), "a supervisor that runs keeps its services");
-    kill(supervisor.id());
-    supervisor.wait().unwrap();
+    supervisor.kill();
     assert!(pids.iter().all(|pid| runs(*pid)), "nobody guards them");
     let Leftovers::Ended { processes } = end_leftovers(&state).await.unwrap() else { panic!("nothing found") };
     assert!(processes >= 3, "{processes}");
