@@ -117,8 +117,14 @@ async fn serve(arrival: Arrival, stream: TcpStream) -> Result<(), Failure> {
     stream.set_nodelay(true)?;
     let listener = Rc::clone(&arrival.listener);
     let idle_max = listener.idle_max();
-    let Ok(speaks_http2) = timeout(idle_max, speaks_http2(&stream)).await else { return Ok(()) };
-    let speaks_http2 = speaks_http2?;
+    let speaks_http2 = tokio::select! {
+        first = timeout(idle_max, speaks_http2(&stream)) => match first {
+            Ok(speaks_http2) => speaks_http2?,
+            Err(_) => return Ok(()),
+        },
+        // Browsers open connections in advance: those must not hold up the end.
+        () = listener.closing.cancelled() => return Ok(()),
+    };
     let io = TokioIo::new(stream);
     let service = service_fn(move |request| {
         let arrival = arrival.clone();

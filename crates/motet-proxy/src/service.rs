@@ -133,13 +133,12 @@ impl Handle {
             change.gateway(gateway)?;
         }
         let Change { after, opens, .. } = change;
-        self.tell(opens).await?;
         let addresses = after.addresses();
-        *self.shared.open.lock() = after;
+        self.tell(after, opens).await?;
         Ok(addresses)
     }
 
-    async fn tell(&self, opens: Vec<(u64, Option<Vec<TcpListener>>, Behind)>) -> Result<(), Stopping> {
+    async fn tell(&self, after: Opened, opens: Vec<(u64, Option<Vec<TcpListener>>, Behind)>) -> Result<(), Stopping> {
         let mut per_worker: Vec<Vec<Open>> = self.shared.workers.iter().map(|_| Vec::new()).collect();
         for (id, sockets, behind) in opens {
             let mut sockets = sockets.into_iter().flatten();
@@ -147,12 +146,19 @@ impl Handle {
                 opens.push(Open { id, socket: sockets.next(), behind: behind.clone() });
             }
         }
-        let mut done = Vec::with_capacity(per_worker.len());
-        for (worker, listeners) in self.shared.workers.iter().zip(per_worker) {
+        let mut turns = Vec::with_capacity(per_worker.len());
+        for worker in &self.shared.workers {
+            turns.push(worker.reserve().await.map_err(|_| Stopping)?);
+        }
+        // From here to the next await nothing can come in between: all workers are told, or none is, also when whoever asked for the
+        // change goes away.
+        let mut done = Vec::with_capacity(turns.len());
+        for (turn, listeners) in turns.into_iter().zip(per_worker) {
             let (told, hear) = oneshot::channel();
-            worker.send(Command { listeners, done: told }).await.map_err(|_| Stopping)?;
+            turn.send(Command { listeners, done: told });
             done.push(hear);
         }
+        *self.shared.open.lock() = after;
         for hear in done {
             hear.await.map_err(|_| Stopping)?;
         }

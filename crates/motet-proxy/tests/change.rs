@@ -126,3 +126,20 @@ async fn changes_under_load_fail_no_request() {
     eventually("nothing is left", || world.proxy.stats()[0].in_flight == 0).await;
     drop(done);
 }
+
+#[tokio::test]
+async fn connections_without_a_request_do_not_hold_up_the_end() {
+    let world = World::start(EdgePolicy::default()).await;
+    let server = Server::named("here").await;
+    world.add(server.address);
+    let outside = motet_kernel::task::TaskGroup::new();
+    let _in_advance = TcpStream::connect(world.address).await.unwrap();
+    let mut kept = Caller::http1(world.address, &outside).await;
+    text(kept.send(Request::get("/").body(empty()).unwrap()).await.unwrap().into_body()).await;
+    let mut kept2 = Caller::http2(world.address, &outside).await;
+    text(kept2.send(Request::get("/").body(empty()).unwrap()).await.unwrap().into_body()).await;
+    let started = tokio::time::Instant::now();
+    world.group.cancel();
+    world.group.wait().await;
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}, with a grace of 10 s", started.elapsed());
+}

@@ -196,3 +196,35 @@ async fn an_answer_that_is_not_a_stream_is_cut_at_the_deadline() {
     eventually("the instance has nothing", || world.proxy.in_flight(instance) == 0).await;
     assert_eq!(world.proxy.stats()[0].cut, 1);
 }
+
+#[tokio::test]
+async fn many_cancelled_requests_leave_nothing_running() {
+    let working = Census::default();
+    let census = working.clone();
+    let server = Server::start(move |_| {
+        let work = census.enter();
+        async move {
+            let _work = work;
+            std::future::pending().await
+        }
+    })
+    .await;
+    let world = World::start(EdgePolicy::default()).await;
+    let instance = world.add(server.address);
+    for _ in 0..20 {
+        let mut callers = Vec::new();
+        for n in 0..50 {
+            let mut caller = match n % 2 {
+                0 => Caller::http1(world.address, &world.group).await,
+                _ => Caller::http2(world.address, &world.group).await,
+            };
+            let sent =
+                tokio::time::timeout(Duration::from_millis(1), caller.send(Request::get("/").body(empty()).unwrap()));
+            assert!(sent.await.is_err());
+            callers.push(caller);
+        }
+        callers.into_iter().for_each(Caller::hang_up);
+    }
+    eventually("nothing works any more", || working.alive() == 0 && world.proxy.in_flight(instance) == 0).await;
+    eventually("nothing is under way", || world.proxy.stats()[0].in_flight == 0).await;
+}
