@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 /// The longest that a request may take: a caller waits less, so whatever is still running then runs for nobody.
-const REQUEST_LIMIT: Duration = Duration::from_secs(120);
+const REQUEST_LIMIT: Duration = Duration::from_secs(300);
 /// How long requests that were begun may go on after SIGTERM.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 

@@ -7,9 +7,9 @@ use std::collections::HashSet;
 /// Passages in one document.
 pub const PASSAGES_MAX: usize = 10_000;
 /// Bytes in the text of one passage; the embedder reads about the first thousand of them.
-pub const TEXT_MAX_BYTES: usize = 20_000;
+pub const TEXT_MAX_BYTES: usize = 100_000;
 /// Bytes in an id, a title, a heading or a source.
-pub const LINE_MAX_BYTES: usize = 1_000;
+pub const LINE_MAX_BYTES: usize = 4_000;
 
 /// A document as it is sent: what `PUT /documents/{id}` takes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ fn line(place: &str, text: &str) -> Result<(), InvalidDocument> {
     let invalid = |wrong: &str| Err(InvalidDocument { place: place.into(), wrong: wrong.into() });
     match text {
         _ if text.trim().is_empty() => invalid("is empty"),
-        _ if text.len() > LINE_MAX_BYTES => invalid("is longer than 1,000 bytes"),
+        _ if text.len() > LINE_MAX_BYTES => invalid("is longer than 4,000 bytes"),
         _ if text.chars().any(char::is_control) => invalid("holds control characters"),
         _ => Ok(()),
     }
@@ -155,7 +155,7 @@ mod tests {
         );
         assert_eq!(
             wrong(serde_json::json!({"title": "t", "passages": passages})),
-            "passages[1].text: is 1 bytes long; 1 to 20000 are possible"
+            "passages[1].text: is 1 bytes long; 1 to 100000 are possible"
         );
         let twice = serde_json::json!([{"text": "a", "id": "x"}, {"text": "b", "id": "x"}]);
         assert_eq!(

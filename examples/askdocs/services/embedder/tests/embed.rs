@@ -1,0 +1,124 @@
+//! The embedder over HTTP in the process, with the real model.
+//!
+//! Without the model (`fetch-model.sh` gets it) these tests say that they were skipped; with `CI` set they fail.
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use embedder::api::{BODY_MAX_BYTES, Embedder, INPUTS_MAX};
+use embedder::encoder::{Encoder, EncoderError, MODEL};
+use embedder::model_files::{ModelFiles, WEIGHTS_SHA256};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use tower::ServiceExt;
+
+fn encoder() -> Option<Encoder> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("model");
+    if !folder.exists() {
+        assert!(std::env::var_os("CI").is_none(), "the model is not there: run services/embedder/fetch-model.sh");
+        eprintln!("skipped: the model is not there; services/embedder/fetch-model.sh gets it");
+        return None;
+    }
+    Some(Encoder::load(&folder, 2).unwrap())
+}
+
+fn service() -> Option<Router> {
+    Some(Embedder::new(encoder()?, 2, 8).routes())
+}
+
+async fn embed(service: &Router, body: impl Into<Body>) -> (StatusCode, Value) {
+    let request = Request::post("/embed").header("content-type", "application/json").body(body.into()).unwrap();
+    let response = service.clone().oneshot(request).await.unwrap();
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+fn vectors(answer: &Value) -> Vec<Vec<f32>> {
+    serde_json::from_value(answer["vectors"].clone()).unwrap()
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+#[tokio::test]
+async fn sentences_are_as_alike_as_the_model_was_published_to_find_them() {
+    let Some(service) = service() else { return };
+    let inputs = ["That is a happy person", "That is a happy dog", "That is a very happy person", "Today is a sunny day"];
+    let (status, answer) = embed(&service, json!({"inputs": inputs}).to_string()).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!((&answer["model"], &answer["dimensions"]), (&json!(MODEL), &json!(384)));
+    let vectors = vectors(&answer);
+    // What Hugging Face's documentation of the sentence similarity task gives for this model.
+    for (vector, published) in vectors[1..].iter().zip([0.694_577_3, 0.942_915_1, 0.256_876_1]) {
+        let found = dot(&vectors[0], vector);
+        assert!((found - published).abs() < 1e-4, "{found} instead of {published}");
+    }
+}
+
+#[tokio::test]
+async fn a_text_gets_the_same_vector_in_any_company_and_in_its_place() {
+    let Some(service) = service() else { return };
+    let (_, alone) = embed(&service, json!({"inputs": "a short question"}).to_string()).await;
+    let long = "many words about something else ".repeat(20);
+    let mixed = json!({"inputs": [long, "a short question", "", long, "another one that is a little longer"]}).to_string();
+    let (_, together) = embed(&service, mixed.clone()).await;
+    let (alone, both) = (vectors(&alone), vectors(&together));
+    assert_eq!(both.len(), 5);
+    let furthest = alone[0].iter().zip(&both[1]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(furthest < 1e-5, "{furthest}");
+    assert_eq!(both[0], both[3]);
+    assert!(both.iter().all(|vector| (dot(vector, vector) - 1.0).abs() < 1e-4));
+    assert_eq!(embed(&service, mixed).await.1, together, "the same request has the same answer, bit by bit");
+}
+
+#[tokio::test]
+async fn a_text_that_is_too_long_is_cut_and_the_answer_says_so() {
+    let Some(service) = service() else { return };
+    let long = |words: usize| "word ".repeat(words);
+    let (_, answer) = embed(&service, json!({"inputs": [long(254), long(255), long(900)]}).to_string()).await;
+    assert_eq!(answer["truncated"], 2);
+    let vectors = vectors(&answer);
+    assert_eq!(vectors[1], vectors[2]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_embedded_gets_a_problem_that_says_why() {
+    let Some(service) = service() else { return };
+    let too_large = format!(r#"{{"inputs": "{}"}}"#, "x".repeat(BODY_MAX_BYTES));
+    let too_many = json!({"inputs": vec!["x"; INPUTS_MAX + 1]}).to_string();
+    let cases = [
+        (r#"{"inputs": []}"#, StatusCode::UNPROCESSABLE_ENTITY, "inputs holds 0 texts"),
+        (&too_many, StatusCode::UNPROCESSABLE_ENTITY, "inputs holds 257 texts"),
+        (r#"{"inputs": [1]}"#, StatusCode::UNPROCESSABLE_ENTITY, "inputs is a text or a list of texts"),
+        (r#"{"input": "x"}"#, StatusCode::UNPROCESSABLE_ENTITY, "unknown field `input`"),
+        (r#"{"inputs": "#, StatusCode::BAD_REQUEST, "EOF while parsing"),
+        (&too_large, StatusCode::PAYLOAD_TOO_LARGE, "length limit exceeded"),
+    ];
+    for (body, status, detail) in cases {
+        let (found, problem) = embed(&service, body.to_owned()).await;
+        assert_eq!(found, status, "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(detail), "{problem}");
+        assert!(problem["type"].as_str().unwrap().starts_with("urn:askdocs:problem:"), "{problem}");
+    }
+}
+
+#[test]
+fn work_for_a_caller_who_has_gone_is_given_up() {
+    let Some(encoder) = encoder() else { return };
+    let result = encoder.encode(&["x".to_owned()], &AtomicBool::new(true));
+    assert!(matches!(result, Err(EncoderError::Abandoned)));
+}
+
+#[test]
+fn weights_that_are_not_the_published_ones_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("model.safetensors"), "other weights").unwrap();
+    let error = ModelFiles::read(folder.path()).err().unwrap().to_string();
+    assert!(error.contains(WEIGHTS_SHA256) && error.contains("fetch-model.sh"), "{error}");
+    let missing = ModelFiles::read(&folder.path().join("nowhere")).err().unwrap().to_string();
+    assert!(missing.contains("fetch-model.sh"), "{missing}");
+}

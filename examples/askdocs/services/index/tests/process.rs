@@ -1,0 +1,95 @@
+//! The program itself: killed without warning, stopped in good order, started over a file that is not its own.
+
+use crate::stand::FakeEmbedder;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::{Method, Request};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+struct Instance {
+    child: Child,
+    address: String,
+}
+
+impl Instance {
+    /// Starts the program and reads its log until it says where it listens.
+    fn start(file: &Path, embedder_url: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_index"))
+            .env("PORT", "0")
+            .env("DATABASE_PATH", file)
+            .env("EMBEDDER_URL", embedder_url)
+            .env_remove("FAULT")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = lines.map_while(Result::ok).find_map(|line| Some(line.split_once("ready on ")?.1.to_owned()));
+        Self { child, address: ready.expect("it ended before it was ready") }
+    }
+
+    async fn send(&self, method: Method, path: &str, body: &Value) -> Option<Value> {
+        let request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        let request = request.header("content-type", "application/json").body(Full::<Bytes>::from(body.to_string()));
+        let response = Client::builder(TokioExecutor::new()).build_http().request(request.unwrap()).await.ok()?;
+        serde_json::from_slice(&response.into_body().collect().await.ok()?.to_bytes()).ok()
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_is_there_after_a_kill_and_nothing_is_there_by_halves() {
+    let (embedder, folder) = (FakeEmbedder::start().await, tempfile::tempdir().unwrap());
+    let file = folder.path().join("index.sqlite");
+    let mut acknowledged = Vec::new();
+    for round in 0..5 {
+        let mut instance = Instance::start(&file, &embedder.url);
+        let passages: Vec<Value> = (0..50).map(|n| json!({"text": format!("round {round} passage {n}")})).collect();
+        let document = json!({"title": "t", "passages": passages});
+        // Killed while a put is under way: at another place in each round.
+        let killed = tokio::time::Duration::from_millis(5 * round);
+        for n in 0..3 {
+            let id = format!("r{round}n{n}");
+            let path = format!("/documents/{id}");
+            let sent = instance.send(Method::PUT, &path, &document);
+            let answer = if n < 2 { sent.await } else { tokio::time::timeout(killed, sent).await.unwrap_or_default() };
+            acknowledged.extend(answer.map(|_| id));
+        }
+        instance.child.kill().unwrap();
+    }
+    let instance = Instance::start(&file, &embedder.url);
+    let list = instance.send(Method::GET, "/documents", &Value::Null).await.unwrap();
+    let list = list["documents"].as_array().unwrap();
+    for id in &acknowledged {
+        assert!(list.iter().any(|document| document["id"] == **id), "{id} was acknowledged and is gone");
+    }
+    assert!(acknowledged.len() >= 10);
+    assert!(list.iter().all(|document| document["passages"] == 50), "{list:?}");
+    let stats = instance.send(Method::GET, "/stats", &Value::Null).await.unwrap();
+    assert_eq!(stats["passages"], 50 * list.len());
+}
+
+#[test]
+fn a_file_that_is_no_store_is_refused_with_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("index.sqlite");
+    std::fs::write(&file, "not a database at all, but long enough to look like one".repeat(100)).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_index"))
+        .envs([("PORT", "0"), ("EMBEDDER_URL", "http://127.0.0.1:1")])
+        .env("DATABASE_PATH", &file)
+        .output()
+        .unwrap();
+    let log = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(log.contains("index.sqlite") && log.contains("not a database"), "{log}");
+}
