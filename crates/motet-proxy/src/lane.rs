@@ -90,13 +90,8 @@ impl Lane {
         let Some(worker) = self.worker.upgrade() else { return };
         let set = self.endpoints.borrow_mut().borrow_and_update().clone();
         let ready: Rc<[_]> = set.ready().map(|endpoint| worker.upstream(endpoint)).collect();
-        let before = self.ready.replace(Rc::clone(&ready));
-        for upstream in before.iter().filter(|old| !ready.iter().any(|new| Rc::ptr_eq(old, new))) {
-            upstream.retire();
-        }
-        for upstream in &*ready {
-            upstream.revive();
-        }
+        // Whoever is not in the new set is let go of, and with it its unused connections.
+        self.ready.replace(ready);
     }
 }
 

@@ -1,5 +1,5 @@
 //! One instance as one worker sees it: its connections, its load, how fast it answers. Nothing of it leaves the worker's thread
-//! except the load.
+//! except the load. It lives as long as somebody balances over it or it has a request; its unused connections are closed with it.
 //!
 //! Ours rather than hyper's legacy client, because we must know per instance what is under way, close a connection the moment its
 //! caller goes away, and never repeat a request behind the policy's back.
@@ -15,13 +15,7 @@ use motet_kernel::{
     endpoint::{Authority, Endpoint},
     id::InstanceId,
 };
-use std::{
-    cell::{Cell, RefCell},
-    io,
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use std::{cell::RefCell, io, rc::Rc, sync::Arc, time::Duration};
 use tokio::{
     net::TcpStream,
     sync::Notify,
@@ -48,8 +42,6 @@ pub(crate) struct Upstream {
     shared: RefCell<Option<http2::SendRequest<Outbound>>>,
     /// So that many requests at once make one HTTP/2 connection and not many.
     dialing: tokio::sync::Mutex<()>,
-    /// Nobody balances over it any more: connections that come back are closed.
-    retired: Cell<bool>,
 }
 
 struct Idle {
@@ -86,7 +78,6 @@ impl Upstream {
             unused,
             shared: RefCell::default(),
             dialing: tokio::sync::Mutex::new(()),
-            retired: Cell::new(false),
         }
     }
 
@@ -167,7 +158,7 @@ impl Upstream {
 
     fn put_back(&self, sender: http1::SendRequest<Outbound>, task: AbortHandle) {
         let mut idle = self.idle.borrow_mut();
-        if !self.retired.get() && idle.len() < self.idle_max {
+        if idle.len() < self.idle_max {
             idle.push(Idle { sender, task, since: Instant::now() });
             self.unused.notify_one();
         }
@@ -178,18 +169,6 @@ impl Upstream {
         let mut idle = self.idle.borrow_mut();
         idle.retain(|idle| idle.since.elapsed() < unused && idle.sender.is_ready());
         !idle.is_empty()
-    }
-
-    /// Closes what is unused now and what comes back later.
-    pub(crate) fn retire(&self) {
-        self.retired.set(true);
-        self.idle.borrow_mut().clear();
-        self.shared.borrow_mut().take();
-    }
-
-    /// It is balanced over again.
-    pub(crate) fn revive(&self) {
-        self.retired.set(false);
     }
 }
 

@@ -67,6 +67,10 @@ async fn an_idempotent_request_that_broke_off_is_repeated_and_another_is_not() {
     assert_eq!(problem["instance_label"], "callee-1");
     assert_eq!(problem["attempts"], 1);
 
+    let answer = world.send(Request::post("/").body(empty()).unwrap()).await;
+    assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
+    assert!(!answer.headers().contains_key("x-motet-attempts"), "having no body makes it no safer");
+
     let alive = Server::named("alive").await;
     world.add(alive.address);
     for _ in 0..10 {
