@@ -14,7 +14,7 @@ export const ANSWER: Answer = {
     "signal and the last lines that it wrote [1][3].",
   citations: [
     {
-      document: "doc_4", title: "Supervision", passage: "doc_4#7", heading: "Restarting", page: null, score: 0.91,
+      document: "doc_4", title: "Supervision", passage: "doc_4#7", heading: "Supervision › Restarting", page: null, score: 0.91,
       text:
         "Every instance runs in a process group of its own. The supervisor notices the exit at once and restarts the instance " +
         "with exponential backoff and jitter. The first restart comes after 100 ms, the wait doubles up to 30 s, and it starts over " +

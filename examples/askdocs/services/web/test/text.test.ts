@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readBlocks, readInlines, sentences } from "../page/text/blocks.ts";
 import { highlight } from "../page/text/highlight.ts";
+import { placeOf } from "../page/text/place.ts";
 import { EventTooLarge, MAX_EVENT_LENGTH, readEvents } from "../shared/event-stream.ts";
 
 test("events are read the same wherever the chunks are cut", async () => {
@@ -69,6 +70,20 @@ test("the sentence that a claim rests on is marked, and nothing else", () => {
   assert.deepEqual(stretches.filter(({ marked }) => marked).map(({ text }) => text), [
     "An instance that does not renew its lease is taken out of every set.",
   ]);
+});
+
+test("a short sentence of common words is not marked", () => {
+  const claim = "A lease of an instance that announces itself from elsewhere has a term: it expires unless it is renewed";
+  const marked = highlight(`Each announcement is a lease. ${claim}.`, claim).filter(({ marked }) => marked);
+  assert.deepEqual(marked.map(({ text }) => text), [`${claim}.`]);
+});
+
+test("a passage's place does not repeat the title", () => {
+  const citation = { document: "d", title: "Discovery", passage: "p", text: "", score: 1 };
+  assert.equal(placeOf({ ...citation, heading: "Discovery › Leases", page: 3 }), "Leases, page 3");
+  assert.equal(placeOf({ ...citation, heading: "Discovery" }), "");
+  assert.equal(placeOf({ ...citation, heading: "Leases › Terms" }), "Leases › Terms");
+  assert.equal(placeOf(citation), "");
 });
 
 test("nothing is marked when nothing is close", () => {

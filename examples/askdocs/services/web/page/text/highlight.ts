@@ -7,8 +7,10 @@ export interface Stretch {
   marked: boolean;
 }
 
-/** How much of a sentence, in words, must be shared with the claim (or the other way round) for it to be marked. */
-const ENOUGH = 0.6;
+/** How many of the words of the shorter of the two, sentence or claim, must be shared for the sentence to be marked … */
+const OF_THE_SHORTER = 0.6;
+/** … and how many of the claim's: a short sentence of common words supports nothing by itself. */
+const OF_THE_CLAIM = 0.35;
 
 /** The passage in order, without a gap. Nothing is marked when nothing is close to the claim. */
 export function highlight(passage: string, claim: string): Stretch[] {
@@ -16,7 +18,7 @@ export function highlight(passage: string, claim: string): Stretch[] {
   const stretches: Stretch[] = [];
   for (const text of sentences(passage)) {
     const sentence = text.trimEnd();
-    add(stretches, sentence, overlap(wordsOf(sentence), wanted) >= ENOUGH);
+    add(stretches, sentence, supports(wordsOf(sentence), wanted));
     add(stretches, text.slice(sentence.length), false);
   }
   return joined(stretches);
@@ -42,9 +44,7 @@ function wordsOf(text: string): Set<string> {
   return new Set(text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []);
 }
 
-function overlap(one: Set<string>, other: Set<string>): number {
-  const smaller = Math.min(one.size, other.size);
-  // Two or three words are in any sentence; they say nothing.
-  if (smaller < 4) return one.size === other.size && [...one].every((word) => other.has(word)) ? 1 : 0;
-  return [...one].filter((word) => other.has(word)).length / smaller;
+function supports(sentence: Set<string>, claim: Set<string>): boolean {
+  const shared = [...sentence].filter((word) => claim.has(word)).length;
+  return shared > 0 && shared >= OF_THE_SHORTER * Math.min(sentence.size, claim.size) && shared >= OF_THE_CLAIM * claim.size;
 }

@@ -3,10 +3,11 @@
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { closePassage, narrow, type Reading } from "../state/layout.ts";
 import { highlight } from "../text/highlight.ts";
+import { placeOf } from "../text/place.ts";
 import { CloseIcon } from "./icons.tsx";
 
 export function Passage({ reading: { citation, number, claim } }: { reading: Reading }) {
-  const { document, title, heading, page, passage, text } = citation;
+  const { document, title, page, passage, text } = citation;
   // Browsers open a PDF at the page that the fragment names.
   const source = `/api/documents/${encodeURIComponent(document)}/content${page ? `#page=${page}` : ""}`;
   const top = useRef<HTMLHeadingElement>(null);
@@ -20,7 +21,7 @@ export function Passage({ reading: { citation, number, claim } }: { reading: Rea
         {!narrow.value && (
           <button class="icon-button" aria-label="Close the passage" onClick={closePassage}><CloseIcon /></button>
         )}
-        {(heading || page) && <p class="place">{[heading, page && `page ${page}`].filter(Boolean).join(", ")}</p>}
+        <p class="place">{placeOf(citation)}</p>
       </header>
       <blockquote>
         {stretches.map(({ text, marked }, index) => (marked ? <mark key={index}>{text}</mark> : <span key={index}>{text}</span>))}

@@ -5,6 +5,7 @@ import type { Citation, Message } from "../../shared/contract.ts";
 import { askAgain, asking, type Turn } from "../state/chat.ts";
 import { read, reading } from "../state/layout.ts";
 import { firstClaim, readBlocks, type Block, type Inline } from "../text/blocks.ts";
+import { placeOf } from "../text/place.ts";
 import { ProblemNote } from "./problem-note.tsx";
 
 /** Keeps a citation on the line of the word before it, and the full stop with the citation. */
@@ -54,7 +55,7 @@ function Sources({ message: { citations, model, notice }, blocks }: { message: M
             <button onClick={(event) => read(citation, index + 1, firstClaim(blocks, index + 1), event.currentTarget)}>
               <span class="number">{index + 1}</span>
               <span class="title">{citation.title}</span>
-              {citation.heading && <span class="heading">{citation.heading}</span>}
+              <span class="heading">{placeOf(citation)}</span>
             </button>
           </li>
         ))}
