@@ -26,7 +26,15 @@ use tokio_util::sync::CancellationToken;
 /// How long a build that is broken off gets before it is killed.
 const ABORT_GRACE: Duration = Duration::from_secs(2);
 
-type Outcome = Result<(), StageFailure>;
+/// How a build succeeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Success {
+    Built,
+    /// Nothing had changed since the last one.
+    Skipped,
+}
+
+type Outcome = Result<Success, StageFailure>;
 
 /// Runs builds.
 pub(crate) struct Builder {
@@ -83,6 +91,14 @@ impl Builder {
         }
     }
 
+    /// Forgets the last success of a build: what it made is gone (`cargo clean`).
+    pub(crate) fn forget(&self, spec: &ServiceSpec) {
+        if let Some(build) = &spec.build {
+            // Without a record it is built anyway.
+            let _ = fs::remove_file(self.dir.join(key(spec, build)));
+        }
+    }
+
     async fn build_alone(
         &self,
         spec: &ServiceSpec,
@@ -102,7 +118,7 @@ impl Builder {
             .map_err(|error| failed(format!("its inputs cannot be read: {error}"), output))?;
         if fs::read_to_string(&record).is_ok_and(|last| last == hash) && has_outputs(spec, build) {
             output.note("build skipped: nothing changed since the last one");
-            return Ok(());
+            return Ok(Success::Skipped);
         }
         let started = tokio::time::Instant::now();
         let exit = self.run(spec, build, output, abort).await?;
@@ -112,7 +128,7 @@ impl Builder {
         output.note(format!("built in {}", quantity::show_duration(started.elapsed())));
         // The hash from before the build: what changed meanwhile is built next time. Without the record it is only built again.
         let _ = fs::create_dir_all(&self.dir).and_then(|()| fs::write(&record, hash));
-        Ok(())
+        Ok(Success::Built)
     }
 
     async fn hash(&self, spec: &ServiceSpec, build: &Build) -> io::Result<String> {

@@ -4,7 +4,8 @@
 //! closes that end, and the guard reads the end of the file. No signal, no polling and no cooperation of services is needed. (Linux'
 //! parent-death signal would need `unsafe`, is lost on exec of set-uid programs, and follows a thread rather than a process.)
 //!
-//! The lines on the pipe: `session <id>`, `+<group> <start>`, `-<group> <start>`.
+//! Which session it guards it knows from its environment, before anything is said: the supervisor may die between starting it and the
+//! first line. The lines on the pipe are `+<group> <start>` and `-<group> <start>`.
 
 use crate::record::{self, Change, Group, Ledger, SESSION_VARIABLE};
 use motet_kernel::task::{Kind, TaskGroup};
@@ -18,6 +19,9 @@ use tokio::{
 /// A guard that died is started again after this.
 const RESTART_WAIT: Duration = Duration::from_secs(1);
 
+/// Tells the guard process which session it guards.
+const GUARDED_VARIABLE: &str = "MOTET_GUARDED_SESSION";
+
 /// What the guard process does: reads lines until the end of the file, then ends all that is left. Returns how many processes that were.
 ///
 /// ```no_run
@@ -25,13 +29,11 @@ const RESTART_WAIT: Duration = Duration::from_secs(1);
 /// motet_supervisor::guard::guard_main(std::io::stdin().lock());
 /// ```
 pub fn guard_main(lines: impl BufRead) -> usize {
-    let mut session = None;
+    let session = std::env::var(GUARDED_VARIABLE).ok();
     let mut groups: Vec<Group> = Vec::new();
     // A pipe that fails means the same as its end.
     for line in lines.lines().map_while(Result::ok) {
-        if let Some(id) = line.strip_prefix("session ") {
-            session = Some(id.to_owned());
-        } else if let Some(group) = line.strip_prefix('+').and_then(parse_group) {
+        if let Some(group) = line.strip_prefix('+').and_then(parse_group) {
             groups.push(group);
         } else if let Some(group) = line.strip_prefix('-').and_then(parse_group) {
             groups.retain(|known| *known != group);
@@ -61,6 +63,7 @@ async fn run(command: &[OsString], ledger: &Ledger) -> std::io::Result<()> {
     let (program, arguments) = command.split_first().ok_or_else(|| std::io::Error::other("no command"))?;
     let mut child = Command::new(program)
         .args(arguments)
+        .env(GUARDED_VARIABLE, ledger.session().to_string())
         .env_remove(SESSION_VARIABLE)
         .process_group(0)
         .stdin(Stdio::piped())
@@ -74,7 +77,7 @@ async fn run(command: &[OsString], ledger: &Ledger) -> std::io::Result<()> {
 async fn tell(child: &mut Child, mut pipe: ChildStdin, ledger: &Ledger) -> std::io::Result<()> {
     loop {
         let (groups, mut changes) = ledger.follow();
-        let mut text = format!("session {}\n", ledger.session());
+        let mut text = String::new();
         groups.iter().for_each(|group| text.push_str(&line('+', group)));
         pipe.write_all(text.as_bytes()).await?;
         loop {

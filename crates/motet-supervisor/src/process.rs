@@ -80,13 +80,13 @@ struct Running {
 }
 
 impl Processes {
-    /// A driver for one session of a supervisor.
+    /// A driver for one session of a supervisor. What an earlier session left has to be ended before, with [`crate::end_leftovers`].
     ///
     /// # Errors
     /// When the state directory cannot be made.
     pub fn open(options: Options, session: SessionId) -> io::Result<Self> {
         fs::create_dir_all(&options.state_dir)?;
-        let ledger = Arc::new(Ledger::new(session, &options.state_dir));
+        let ledger = Arc::new(Ledger::open(session, &options.state_dir));
         // A group of its own: output and exits are followed, and the guard stays, until the last process has ended.
         let group = TaskGroup::new();
         if let Some(command) = options.guard {
@@ -166,6 +166,7 @@ impl Processes {
 
 impl Drop for Processes {
     fn drop(&mut self) {
+        self.ledger.close();
         self.group.cancel();
     }
 }

@@ -63,17 +63,28 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(session: SessionId, state_dir: &Path) -> Self {
+    /// Begins the record of a session, which replaces the one of the session before.
+    pub(crate) fn open(session: SessionId, state_dir: &Path) -> Self {
         let id = std::process::id();
         let supervisor = Group { id, start: procfs::stat(id).map_or(0, |stat| stat.start) };
         let path = state_dir.join(FILE);
-        Self {
+        let ledger = Self {
             session,
             boot: procfs::boot_id(),
             path,
             supervisor,
             groups: Mutex::default(),
             changes: broadcast::Sender::new(256),
+        };
+        ledger.write(&BTreeMap::new());
+        ledger
+    }
+
+    /// Ends the record when nothing is left. What still runs stays on record for the next session.
+    pub(crate) fn close(&self) {
+        if self.groups.lock().is_empty() {
+            // If it stays, the next session finds nothing in it.
+            let _ = fs::remove_file(&self.path);
         }
     }
 
@@ -140,7 +151,8 @@ pub enum Leftovers {
     },
 }
 
-/// Ends what a dead supervisor with the same state directory left running. Takes up to two seconds.
+/// Ends what a dead supervisor with the same state directory left running. Takes up to two seconds. To be called before
+/// [`crate::process::Processes::open`], which begins a new record.
 ///
 /// # Errors
 /// When the record is there and cannot be read, or removed afterwards.

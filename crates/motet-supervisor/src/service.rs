@@ -6,13 +6,13 @@ pub use handle::{Handle, RebuildError};
 
 use crate::{
     allotment::Allotment,
-    building::{Builder, failed, run_to_end},
+    building::{Builder, Success, failed, run_to_end},
     config::Config,
     error::{ApplyError, OrderError, UnknownService},
     instance::{Event, Report, Run},
     logs::{Logs, Output},
     machine::{self, Action},
-    port::{Announce, Launch, Order, Sample},
+    port::{Announce, Exit, Launch, Order, Sample},
     spec::{PORT_PLACEHOLDER, Port, ServiceSpec, check},
     state::{LastExit, Stage, StageFailure, State},
     status::{self, Shared},
@@ -22,9 +22,15 @@ use motet_kernel::{
     clock,
     id::InstanceId,
     name::ServiceName,
+    quantity,
     task::{Kind, TaskGroup},
 };
-use std::{collections::HashMap, future, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    future,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, MissedTickBehavior, interval, sleep_until},
@@ -42,7 +48,7 @@ const ROUNDS_MAX: usize = 16;
 struct StageEnd {
     service: ServiceName,
     is_build: bool,
-    result: Result<(), StageFailure>,
+    result: Result<Success, StageFailure>,
 }
 
 /// Runs services. See [`Supervisor::start`].
@@ -59,6 +65,8 @@ pub struct Supervisor {
     status: watch::Sender<Shared>,
     stops: HashMap<InstanceId, watch::Sender<Option<&'static str>>>,
     aborts: HashMap<ServiceName, CancellationToken>,
+    /// Services whose last build was skipped, so that what it once made may be missing.
+    skipped: HashSet<ServiceName>,
     reports: mpsc::Sender<Report>,
     stages: mpsc::Sender<StageEnd>,
     waiting_for_end: Vec<oneshot::Sender<()>>,
@@ -85,6 +93,7 @@ impl Supervisor {
             status,
             stops: HashMap::new(),
             aborts: HashMap::new(),
+            skipped: HashSet::new(),
             reports,
             stages,
             waiting_for_end: Vec::new(),
@@ -219,7 +228,7 @@ impl Supervisor {
         self.group.spawn(Kind::Job, "prepare", async move {
             let exit = run_to_end(&*launch, order, PREPARE_LIMIT, &abort, "the preparation").await;
             let result = exit.and_then(|exit| match exit.is_success() {
-                true => Ok(()),
+                true => Ok(Success::Built),
                 false => Err(failed(format!("the preparation {exit}"), &output)),
             });
             if let Err(failure) = &result {
@@ -267,8 +276,16 @@ impl Supervisor {
                 self.usage.remove(&instance);
                 self.give_port_back(&service, instance);
                 let last = LastExit { exit, why, lines, at: clock::now() };
-                self.note_exit(&service, instance, &last);
+                let is_missing = matches!(last.exit, Exit::NotStarted(_) | Exit::Code(127));
+                let text = if last.why.is_some() { None } else { Some(last.exit.to_string()) };
+                let slot = self.slot_of(&service, instance);
                 self.state.exited(&service, instance, last, now, random);
+                if let Some((slot, is_unasked)) = slot {
+                    self.note_exit(&service, slot, text.filter(|_| is_unasked), now);
+                }
+                if is_missing && self.skipped.remove(&service) {
+                    self.build_again(&service);
+                }
             }
         }
     }
@@ -281,19 +298,33 @@ impl Supervisor {
         }
     }
 
-    /// Says in the service's own log what happened, where whoever looks for the cause will look first.
-    fn note_exit(&self, name: &ServiceName, id: InstanceId, last: &LastExit) {
-        let Some(service) = self.state.services.get(name) else { return };
-        let found = service.slots.iter().find_map(|(number, slot)| {
+    /// The slot of an instance, and whether it has not been told to stop.
+    fn slot_of(&self, name: &ServiceName, id: InstanceId) -> Option<(u32, bool)> {
+        self.state.services.get(name)?.slots.iter().find_map(|(number, slot)| {
             let instance = slot.instances.iter().find(|instance| instance.id == id)?;
-            Some((number, instance.is_live()))
-        });
-        let Some((number, is_unasked)) = found else { return };
-        let output = self.output(&service.spec, &status::label(name, *number));
-        if is_unasked {
-            output.note(last.exit.to_string());
-        } else {
-            output.note("stopped");
+            Some((*number, instance.is_live()))
+        })
+    }
+
+    /// Says in the service's own log what happened, where whoever looks for the cause will look first.
+    fn note_exit(&self, name: &ServiceName, number: u32, exit: Option<String>, now: Instant) {
+        let Some(service) = self.state.services.get(name) else { return };
+        let retry_at = service.slots.get(&number).and_then(|slot| slot.retry_at).filter(|_| !self.state.stopping);
+        let wait = retry_at.map(|at| quantity::show_duration(at.saturating_duration_since(now)));
+        let text = match (exit, wait) {
+            (Some(exit), Some(wait)) => format!("{exit}; starts again in {wait}"),
+            (Some(exit), None) => exit,
+            (None, Some(wait)) => format!("ended; starts again in {wait}"),
+            (None, None) => "stopped".to_owned(),
+        };
+        self.output(&service.spec, &status::label(name, number)).note(text);
+    }
+
+    /// A program is missing and its build was skipped: what the build once made is gone.
+    fn build_again(&mut self, name: &ServiceName) {
+        if let Some(service) = self.state.services.get(name) {
+            self.builder.forget(&service.spec);
+            self.state.rebuild(name);
         }
     }
 
@@ -302,10 +333,15 @@ impl Supervisor {
     }
 
     fn take_stage(&mut self, end: StageEnd) {
+        let result = end.result.map(|success| {
+            if end.is_build && success == Success::Skipped {
+                self.skipped.insert(end.service.clone());
+            }
+        });
         if end.is_build {
-            self.state.built(&end.service, end.result);
+            self.state.built(&end.service, result);
         } else {
-            self.state.prepared(&end.service, end.result, Instant::now(), fastrand::f64());
+            self.state.prepared(&end.service, result, Instant::now(), fastrand::f64());
         }
     }
 

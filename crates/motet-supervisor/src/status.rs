@@ -6,7 +6,7 @@ use crate::{
     spec::{Kind, Until},
     state::{self, Service, Slot, Stage, State},
 };
-use motet_kernel::{clock::Timestamp, id::InstanceId, name::ServiceName};
+use motet_kernel::{clock::Timestamp, id::InstanceId, name::ServiceName, quantity};
 use std::{
     collections::{BTreeMap, HashMap},
     fmt, mem,
@@ -57,6 +57,25 @@ pub struct ServiceStatus {
 }
 
 impl ServiceStatus {
+    /// What it is doing, in a few words for a table: `ready 2 of 3`, `restarting in 1.2s`, `waiting for index`.
+    pub fn summary(&self, now: Timestamp) -> String {
+        let again = |retry_at: &Option<Timestamp>| {
+            retry_at.map(|at| format!(" in {}", quantity::show_duration(until(at, now)))).unwrap_or_default()
+        };
+        match &self.phase {
+            Phase::Ready | Phase::Starting if self.wanted != 1 || self.ready > 1 => {
+                format!("{} {} of {}", self.phase, self.ready, self.wanted)
+            }
+            Phase::Restarting { reason, retry_at } => format!("restarting{}: {reason}", again(retry_at)),
+            Phase::CrashLoop { reason, failures, retry_at, .. } => {
+                format!("crash loop, {failures} failures, next try{}: {reason}", again(retry_at))
+            }
+            Phase::PrepareFailed { reason, retry_at, .. } => format!("{reason}, next try{}", again(retry_at)),
+            Phase::BuildFailed { reason, .. } | Phase::Failed { reason, .. } => format!("{}: {reason}", self.phase),
+            phase => phase.to_string(),
+        }
+    }
+
     /// Whether it is where it should be.
     pub fn is_settled(&self) -> bool {
         let is_building = self.build == BuildStatus::Running;
@@ -100,8 +119,10 @@ pub enum Phase {
     },
     /// Instances start: fewer are ready than wanted.
     Starting,
-    /// All wanted instances are ready (a job: it runs).
+    /// All wanted instances are ready.
     Ready,
+    /// A service that runs to completion is on its way.
+    Running,
     /// An instance ended and is started again.
     Restarting {
         /// How it ended.
@@ -157,6 +178,7 @@ impl fmt::Display for Phase {
             Self::PrepareFailed { .. } => f.write_str("preparation failed"),
             Self::Starting => f.write_str("starting"),
             Self::Ready => f.write_str("ready"),
+            Self::Running => f.write_str("running"),
             Self::Restarting { .. } => f.write_str("restarting"),
             Self::CrashLoop { .. } => f.write_str("crash loop"),
             Self::Completed => f.write_str("completed"),
@@ -290,7 +312,7 @@ fn phase(state: &State, service: &Service, clock: &Clock) -> Phase {
     }
     let ready = service.ready();
     if ready >= service.wanted as usize {
-        return Phase::Ready;
+        return if service.spec.kind == Kind::RunToCompletion { Phase::Running } else { Phase::Ready };
     }
     troubled(service, clock).unwrap_or_else(|| before_start(state, service, clock).unwrap_or(Phase::Starting))
 }

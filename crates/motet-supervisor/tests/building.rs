@@ -92,3 +92,19 @@ async fn a_build_is_broken_off_when_everything_stops() {
     assert_eq!(system.handle.status().borrow().services["app"].phase, Phase::Stopped);
     system.end().await;
 }
+
+#[tokio::test]
+async fn a_program_that_a_skipped_build_no_longer_provides_is_built_again() {
+    let system = System::start();
+    let mut app = system.shell("app", "./program");
+    app.build = build("echo built >> builds; printf '#!/bin/sh\\nexec sleep 100\\n' > program; chmod +x program");
+    system.handle.apply(vec![app.clone()]).await.unwrap();
+    system.settled().await;
+    system.handle.apply(vec![]).await.unwrap();
+    system.until("gone", |status| status.services.is_empty()).await;
+    std::fs::remove_file(system.path().join("program")).unwrap();
+    system.handle.apply(vec![app]).await.unwrap();
+    crate::fixture::eventually("built again", || system.read("builds") == "built\nbuilt\n").await;
+    system.until_service("app", "runs", |it| it.is_settled() && it.instances[0].pid.is_some()).await;
+    system.end().await;
+}

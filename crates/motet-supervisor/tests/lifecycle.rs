@@ -93,6 +93,8 @@ async fn a_killed_instance_is_announced_gone_at_once_and_back_within_a_second_wi
     assert_eq!(after.last_exit.as_ref().unwrap().exit, Exit::Signal(9));
     assert_eq!(after.last_exit.unwrap().reason(), "killed by SIGKILL");
     assert_eq!(after.restarts, 1);
+    let texts = system.texts("web").await;
+    assert!(texts.iter().any(|text| text.starts_with("killed by SIGKILL; starts again in ")), "{texts:?}");
     system.end().await;
 }
 

@@ -119,11 +119,13 @@ async fn nothing_outlives_a_supervisor_that_is_killed() {
     let dir = tempfile::tempdir().unwrap();
     let (mut supervisor, pids) = start(dir.path(), "guarded").await;
     eventually("guard runs", || guard_of(supervisor.id()).is_some()).await;
+    let guard = guard_of(supervisor.id()).unwrap();
     let killed = Instant::now();
     supervisor.kill();
     eventually("all are gone", || !pids.iter().any(|pid| runs(*pid))).await;
     eprintln!("everything ended {:?} after the supervisor", killed.elapsed());
     assert!(killed.elapsed() < std::time::Duration::from_secs(3));
+    eventually("the guard has done its work", || !runs(guard)).await;
     assert_eq!(end_leftovers(&dir.path().join("state")).await.unwrap(), Leftovers::None);
 }
 
