@@ -25,6 +25,7 @@ from .conversation import Conversation
 from .history import History
 from .migrate import migrate
 from .problem import Problem
+from .sentences import compounds
 
 QUESTION_LETTERS_MAX = 2000
 BODY_BYTES_MAX = 64 * 1024
@@ -57,7 +58,7 @@ async def _answer(request: Request, question: str, asked_at: float) -> AsyncGene
     state, config = request.app.state, request.app.state.config
     callees = Callees(state.client, config.index_url, config.embedder_url, httpx.Headers(request.headers.raw))
     try:
-        found = await callees.search(question)
+        found = await callees.search(" ".join([question, *compounds(question)]))
     except Unavailable as unavailable:
         log.warning("the search failed: %s", unavailable)
         detail = f"The question cannot be answered just now: {unavailable}. Ask again in a moment."

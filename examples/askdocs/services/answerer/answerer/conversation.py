@@ -95,7 +95,7 @@ class Conversation:
 
     async def _vectors(self, sentences: list) -> list[list[float]] | None:
         try:
-            return await self.callees.embed(extractive.to_embed(self.question, sentences, self.found.hits))
+            return await self.callees.embed(extractive.to_embed(self.question, sentences))
         except Unavailable as unavailable:
             log.warning("%s: %s; choosing by words only", self.id, unavailable)
             self.notices.append("The sentences were chosen by their words only.")

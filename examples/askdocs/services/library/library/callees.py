@@ -14,7 +14,7 @@ import httpx
 from .store import Document
 
 PARSE_SECONDS = 90
-INDEX_SECONDS = 300  # the index has every passage embedded before it answers
+INDEX_SECONDS = 600  # the index has every passage embedded before it answers
 ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
 
 
