@@ -28,15 +28,17 @@ pub(crate) struct Frame<'a> {
 
 /// Reads a definition. A name that is none is replaced, so that everything else can still be looked at.
 pub(crate) fn system(tree: &Node, frame: &Frame<'_>) -> Option<System> {
-    let contexts = named(tree.get("contexts"), |_: &ContextName, node| Context {
+    let contexts: BTreeMap<ContextName, Context> = named(tree.get("contexts"), |_: &ContextName, node| Context {
         about: value::text(node, "about"),
         services: value::names(node.get("services")),
     });
-    let home = |service: &ServiceName| {
-        contexts.iter().find(|(_, context)| context.services.contains(service)).map(|(name, _)| name.clone())
-    };
-    let services =
-        named(tree.get("services"), |name: &ServiceName, node| service::service(name, home(name), node, frame));
+    let homes: BTreeMap<ServiceName, ContextName> = contexts
+        .iter()
+        .flat_map(|(name, context)| context.services.iter().map(|service| (service.clone(), name.clone())))
+        .collect();
+    let services = named(tree.get("services"), |name: &ServiceName, node| {
+        service::service(name, homes.get(name).cloned(), node, frame)
+    });
     Some(System {
         name: tree
             .get("system")

@@ -33,6 +33,18 @@ pub(crate) fn cycles<'a>(graph: &Graph<'a>) -> Vec<Vec<&'a str>> {
     found
 }
 
+/// A circle as it is told: its names, the middle left out where it is long.
+pub(crate) fn show(cycle: &[&str]) -> String {
+    let names: Vec<_> = cycle.iter().chain(cycle.first()).map(|name| format!("`{name}`")).collect();
+    match names.len() {
+        0..=SHOWN_MAX => names.join(" → "),
+        many => format!("{} → … → {}", names[..SHOWN_MAX - 2].join(" → "), names[many - 2..].join(" → ")),
+    }
+}
+
+/// How much of a circle is shown.
+pub(crate) const SHOWN_MAX: usize = 12;
+
 /// The names that are left when those that lead nowhere are taken away, again and again: they are in a circle or lead to one.
 fn in_circles<'a>(graph: &Graph<'a>) -> Vec<&'a str> {
     let mut out: BTreeMap<&str, usize> = graph.iter().map(|(name, to)| (*name, to.len())).collect();

@@ -3,8 +3,9 @@
 //! The problem solved here: a person who made five mistakes wants to hear of five, each with its place. A deserializer
 //! stops at the first and forgets places as soon as a value is copied. So the text becomes a tree whose nodes know
 //! their place ([`tree`]), includes, profiles and variables are worked into that tree ([`include`], [`overlay`],
-//! [`variables`]), and everything after reads the tree. The YAML parser's name is known in [`yaml`] only.
+//! [`variables`]), and everything after reads the tree. The YAML parser's name is known in [`yaml`] and [`complaint`] only.
 
+mod complaint;
 pub(crate) mod dotenv;
 pub mod files;
 pub(crate) mod find;

@@ -13,9 +13,12 @@ pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str
         .filter(|word| word.len() <= 128)
         .filter_map(|word| {
             let known = plain(word);
-            let distance = strsim::damerau_levenshtein(&bare, &known);
-            let allowed = (bare.chars().count().max(known.chars().count()) / 3).max(1);
+            let allowed = (bare.len().max(known.len()) / 3).max(1);
             let begins = bare.len() >= 3 && known.starts_with(&bare) || known.len() >= 3 && bare.starts_with(&known);
+            if !begins && bare.len().abs_diff(known.len()) > allowed {
+                return None;
+            }
+            let distance = strsim::osa_distance(&bare, &known);
             (distance <= allowed || begins).then_some((distance, word))
         })
         .min_by_key(|(distance, word)| (*distance, word.len()))

@@ -56,12 +56,11 @@ fn cycles(subject: &Subject<'_>, lints: &mut Vec<Lint>) {
         calls.entry(caller.as_str()).or_default().insert(callee.as_str());
     }
     for cycle in graph::cycles(&calls) {
-        let path: Vec<_> = cycle.iter().chain(cycle.first()).map(|name| format!("`{name}`")).collect();
         let mut finding = Finding::warning(
             code::CALL_CYCLE,
-            format!("these services call each other in a circle: {}", path.join(" → ")),
+            format!("these services call each other in a circle: {}", graph::show(&cycle)),
         );
-        for (at, name) in cycle.iter().enumerate() {
+        for (at, name) in cycle.iter().enumerate().take(graph::SHOWN_MAX) {
             let next = cycle[(at + 1) % cycle.len()];
             finding = finding.at(subject.place(&["services", name, "uses", next]), format!("`{name}` calls `{next}`"));
         }

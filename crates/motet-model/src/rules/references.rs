@@ -1,13 +1,7 @@
 //! Names that refer to services: in contexts, `uses`, `after` and routes.
 
 use super::{Subject, entries, items};
-use crate::{
-    code,
-    finding::{FINDINGS_MAX, Finding},
-    keys::accept::shorten,
-    source::Span,
-    spelling,
-};
+use crate::{code, finding::Finding, keys::accept::shorten, source::Span, spelling};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
@@ -17,6 +11,9 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     check.services();
     check.routes();
 }
+
+/// How many names are compared for suggestions.
+const COMPARISONS_MAX: usize = 100_000;
 
 struct References<'a, 'b> {
     subject: &'a Subject<'a>,
@@ -100,8 +97,8 @@ impl References<'_, '_> {
         if self.known.contains(name) {
             return true;
         }
-        // A suggestion costs a comparison with every name: not for more mistakes than are shown.
-        if self.findings.len() > FINDINGS_MAX {
+        // A suggestion costs a comparison with every name: not for as many mistakes as nobody makes by hand.
+        if self.known.len().saturating_mul(self.findings.len()) > COMPARISONS_MAX {
             self.findings
                 .push(Finding::error(code::UNKNOWN_SERVICE, "there is no such service").at(span, "not defined"));
             return false;

@@ -22,11 +22,12 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
 }
 
 fn finding(subject: &Subject<'_>, cycle: &[&str]) -> Finding {
-    let path: Vec<_> = cycle.iter().chain(cycle.first()).map(|name| format!("`{name}`")).collect();
-    let mut finding =
-        Finding::error(code::START_CYCLE, format!("these services wait for each other to start: {}", path.join(" → ")));
+    let mut finding = Finding::error(
+        code::START_CYCLE,
+        format!("these services wait for each other to start: {}", graph::show(cycle)),
+    );
     let mut callers = Vec::new();
-    for (at, name) in cycle.iter().enumerate() {
+    for (at, name) in cycle.iter().enumerate().take(graph::SHOWN_MAX) {
         let next = cycle[(at + 1) % cycle.len()];
         let (span, is_edge) = place(subject, name, next);
         if is_edge {

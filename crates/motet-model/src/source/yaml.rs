@@ -1,14 +1,15 @@
-//! YAML text into a tree. The only file that knows the YAML parser.
+//! YAML text into a tree. Only this file and `complaint` know the YAML parser.
 //!
 //! What could hurt is bounded before it is built: bytes of a file, depth of nesting, and the number of nodes after
 //! aliases are expanded (so that a few lines of anchors cannot grow into gigabytes).
 
 use super::{
     Sources, Span,
+    complaint::complaint,
     tree::{Entry, Map, Node, Scalar, Value},
 };
 use crate::{code, finding::Finding};
-use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError};
+use granit_parser::{Event, Parser, ScalarStyle};
 use std::{collections::HashMap, sync::Arc};
 
 /// The largest file that is read, in bytes.
@@ -28,7 +29,7 @@ pub(crate) fn read(sources: &Sources, file: usize, findings: &mut Vec<Finding>) 
     for event in Parser::new_from_str_with_options(&text, options) {
         let outcome = match event {
             Ok((event, span)) => builder.event(event, span),
-            Err(error) => Err(broken(file, &text, &error, builder.open.last().map(|open| open.span))),
+            Err(error) => Err(complaint(file, &text, &error, builder.open.last().map(|open| open.span))),
         };
         if let Err(finding) = outcome {
             builder.findings.push(*finding);
@@ -217,98 +218,8 @@ fn count(value: &Value) -> usize {
     }
 }
 
-fn too_deep(span: Span) -> Finding {
+pub(super) fn too_deep(span: Span) -> Finding {
     Finding::error(code::TOO_LARGE, format!("the nesting is deeper than {DEPTH_MAX} levels"))
         .at(span, "the limit is passed here")
         .help("a definition needs nine levels: look for brackets or dashes that are too many")
-}
-
-/// A parser's complaint in words that say what to do about it.
-fn broken(file: usize, text: &str, error: &ScanError, open: Option<Span>) -> Box<Finding> {
-    let start = text.floor_char_boundary(error.marker().byte_offset().unwrap_or(0));
-    let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
-    let end = text[start..].chars().next().map_or(start, |c| if c == '\n' { start } else { start + c.len_utf8() });
-    let span = Span { file, start, end };
-    let finding = |message: &str, label: &str, help: &str| {
-        Box::new(Finding::error(code::NOT_YAML, message).at(span, label).help(help))
-    };
-    match error.kind() {
-        ErrorKind::RecursionLimitExceeded => Box::new(too_deep(span)),
-        ErrorKind::TabNotAllowed
-        | ErrorKind::TabInBlockIndentation
-        | ErrorKind::TabInIndentation
-        | ErrorKind::TabAtBlockScalarStart
-        | ErrorKind::TabInPlainScalar => {
-            let tab = text[line_start..end].rfind('\t').map_or(start, |at| line_start + at);
-            Box::new(
-                Finding::error(code::NOT_YAML, "a tab stands where YAML wants spaces")
-                    .at(Span { file, start: tab, end: (tab + 1).min(text.len()) }, "tab")
-                    .help("indent with spaces; most editors can convert: set `indent_style = space` for YAML"),
-            )
-        }
-        ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::ExpectedFlowSequenceSeparator => {
-            let brackets =
-                if *error.kind() == ErrorKind::ExpectedFlowMappingSeparator { ("{", "}") } else { ("[", "]") };
-            let (opening, closing) = brackets;
-            let found = finding(
-                &format!("a `,` or `{closing}` is missing"),
-                &format!("expected before this: `,` or `{closing}`"),
-                &format!("close the `{opening}` with `{closing}`, or put a `,` between its items"),
-            );
-            match open {
-                Some(open) => {
-                    Box::new(found.also(Span { end: open.start + 1, ..open }, format!("`{opening}` is open here")))
-                }
-                None => found,
-            }
-        }
-        ErrorKind::UnknownAnchor => finding(
-            "an alias refers to an anchor that does not exist",
-            "nothing above has this `&name`",
-            "define it before its use (`&name`), or put the text into quotes if no alias is meant: `*` begins an alias",
-        ),
-        ErrorKind::UnclosedQuotedScalar => {
-            finding("a quote is opened and never closed", "opened here", "add the closing quote at the end of the text")
-        }
-        ErrorKind::UnclosedFlowCollection { open } => finding(
-            &format!("`{open}` is opened and never closed"),
-            "opened here",
-            "add the closing bracket, or write one key per line without brackets",
-        ),
-        ErrorKind::UnexpectedEofFlowSequence
-        | ErrorKind::UnexpectedEofFlowMapping
-        | ErrorKind::UnexpectedEofImplicitFlowMapping => {
-            finding("the file ends inside brackets", "a bracket before is not closed", "close every `{` and `[`")
-        }
-        ErrorKind::MappingValueNotAllowed if !text[line_start..start].contains(": ") => {
-            let key = line_start + text[line_start..start].len() - text[line_start..start].trim_start().len();
-            Box::new(
-                Finding::error(
-                    code::NOT_YAML,
-                    "this line is indented deeper than the key above it, which has a value already",
-                )
-                .at(Span { file, start: key, end: start.max(key) }, "indented too far")
-                .help("give all keys of one level the same number of spaces"),
-            )
-        }
-        ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => finding(
-            "a second `: ` stands in one line",
-            "this begins another value",
-            "put a text that contains `: ` into quotes, and each key on a line of its own",
-        ),
-        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => finding(
-            "a key without `:`, or a line with too little indentation",
-            "no `key: value`",
-            "write `key: value` with a space after the colon, and indent what belongs to a key deeper than the key",
-        ),
-        ErrorKind::ExpectedBlockMappingKey | ErrorKind::InvalidIndentation => finding(
-            "the indentation does not fit to the lines above",
-            "fits to no level above",
-            "give all keys of one level the same number of spaces",
-        ),
-        ErrorKind::UnexpectedCharacter { character } => {
-            finding(&format!("`{character}` cannot begin a text in YAML"), "here", "put the text into quotes")
-        }
-        _ => finding(&format!("this is not YAML: {}", error.info()), "here", "the mistake is here or shortly before"),
-    }
 }
