@@ -98,7 +98,11 @@ fn forwarded(peer: IpAddr, host: Option<&str>) -> Option<HeaderValue> {
 
 /// Adds the gateway to the list of those who passed the message on (RFC 9110, section 7.6.3).
 pub(crate) fn add_via(headers: &mut HeaderMap, received: Version) {
-    let ours = if received == Version::HTTP_2 { "2 motet" } else { "1.1 motet" };
+    let ours = match received {
+        Version::HTTP_2 => "2 motet",
+        Version::HTTP_10 => "1.0 motet",
+        _ => "1.1 motet",
+    };
     headers.append(header::VIA, HeaderValue::from_static(ours));
 }
 

@@ -14,7 +14,7 @@ pub struct EdgePolicy {
     pub timeout: Duration,
     /// How long one connection may take to be made. Default 1 s.
     pub connect_timeout: Duration,
-    /// How long a request is held while no instance is ready, within the deadline. Default 5 s: longer than a restart takes,
+    /// How long a request is held while no instance is ready or accepts connections, within the deadline. Default 5 s: longer than a restart takes,
     /// shorter than people wait.
     pub ready_wait: Duration,
     /// How many requests may be under way, held ones included. One more is refused at once. Default 16,384.
@@ -27,7 +27,8 @@ pub struct EdgePolicy {
 /// only if doing it twice is the same as doing it once (see [`Retry::repeats`]).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Retry {
-    /// How many tries there are in total; 1 means none again. Default 3.
+    /// How often a request is sent in total; 1 means once. A try that finds no connection sends nothing and does not count: see
+    /// [`EdgePolicy::ready_wait`]. Default 3.
     pub attempts: u32,
     /// The methods that may be done twice. Default: the idempotent ones (RFC 9110, section 9.2.2).
     pub methods: Vec<Method>,

@@ -48,6 +48,8 @@ pub(crate) async fn serve(arrival: &Arrival, mut request: Request<Incoming>) -> 
     match admitted(arrival, &lane, &journey, request).await {
         Ok((mut answer, until, upgrade)) => {
             record.answered(answer.response.status(), &journey);
+            // The version is a matter of each hop too (RFC 9110, section 2.5): an HTTP/1.0 instance must not cost the caller its connection.
+            let received = std::mem::replace(answer.response.version_mut(), Version::HTTP_11);
             headers::strip_hop_by_hop(answer.response.headers_mut());
             journey.stamp(answer.response.headers_mut());
             let flight = Flight::new(record, answer.ticket, answer.lease, until);
@@ -55,7 +57,6 @@ pub(crate) async fn serve(arrival: &Arrival, mut request: Request<Incoming>) -> 
                 Some((caller, callee, protocol)) => switch(arrival, flight, caller, callee, protocol, answer.response),
                 None => {
                     if target.is_gateway() {
-                        let received = answer.response.version();
                         headers::add_via(answer.response.headers_mut(), received);
                     }
                     answer.response.map(|body| Reply::streamed(body, flight))

@@ -264,3 +264,36 @@ async fn killing_an_instance_under_load_fails_no_idempotent_request() {
     assert_eq!(stats.responses, [0, 800, 0, 0, 0]);
     assert!(stats.retries > 0, "the kill hit something");
 }
+
+#[tokio::test]
+async fn a_request_is_held_while_a_listed_instance_accepts_no_connection() {
+    let retry = Retry { attempts: 1, ..Retry::default() };
+    let world = World::start(EdgePolicy { retry, ..EdgePolicy::default() }).await;
+    let address = nobody().await;
+    world.add(address);
+    let restarts = async {
+        crate::world::eventually("it was tried", || world.proxy.stats()[0].retries > 3).await;
+        let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut seen = vec![0; 4096];
+        let n = stream.read(&mut seen).await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nback").await.unwrap();
+        String::from_utf8_lossy(&seen[..n]).into_owned()
+    };
+    let request = Request::post("/pay").body(full("ten")).unwrap();
+    let (answer, seen) = tokio::join!(world.send(request), restarts);
+    assert_eq!(text(answer.into_body()).await, "back");
+    assert!(seen.starts_with("POST /pay HTTP/1.1\r\n") && seen.contains("x-motet-caller: caller"), "{seen}");
+}
+
+#[tokio::test]
+async fn a_listed_instance_that_never_accepts_is_given_up_when_the_wait_is_over() {
+    let ready_wait = Duration::from_millis(200);
+    let world = World::start(EdgePolicy { ready_wait, ..EdgePolicy::default() }).await;
+    world.add(nobody().await);
+    let started = Instant::now();
+    let answer = world.get("/").await;
+    assert!((190..5000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
+    assert_eq!(answer.headers()["retry-after"], "1");
+    assert_eq!(problem(answer).await["code"], "MO-proxy-204");
+}

@@ -285,3 +285,20 @@ async fn an_answer_to_head_keeps_its_length_and_has_no_body() {
     }
     assert_eq!(world.proxy.stats()[0].cancelled, 0);
 }
+
+#[tokio::test]
+async fn an_http_1_0_instance_does_not_cost_the_caller_its_connection() {
+    let world = World::start(EdgePolicy::default()).await;
+    let address = tcp(&world.group, |mut stream: TcpStream| async move {
+        let _ = stream.read(&mut [0; 1024]).await;
+        let _ = stream.write_all(b"HTTP/1.0 200 OK\r\ncontent-type: text/plain\r\n\r\nuntil it closes").await;
+    })
+    .await;
+    world.add(address);
+    let mut caller = Caller::http1(world.address, &world.group).await;
+    for _ in 0..3 {
+        let answer = caller.send(Request::get("/").body(empty()).unwrap()).await.unwrap();
+        assert_eq!(answer.version(), Version::HTTP_11);
+        assert_eq!(text(answer.into_body()).await, "until it closes");
+    }
+}

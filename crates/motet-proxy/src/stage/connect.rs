@@ -7,7 +7,6 @@ use crate::{
     journey::Journey,
     lane::Lane,
     load::Ticket,
-    policy::EdgePolicy,
     pool::{DialError, Lease, Upstream},
     spec::{Door, Protocol},
 };
@@ -59,12 +58,13 @@ pub(crate) enum Failure {
     Caller,
 }
 
-/// One try.
+/// One try. After the last one nothing of the request is needed any more, unless it could not be sent.
 pub(crate) async fn exchange(
     cx: &Context<'_>,
     chosen: Chosen,
     outgoing: &mut Outgoing,
     number: u32,
+    last: bool,
 ) -> Result<Answer, Failure> {
     let Chosen { upstream, ticket } = chosen;
     let policy = cx.lane.policy();
@@ -77,7 +77,7 @@ pub(crate) async fn exchange(
                 dialed.inspect_err(|_| upstream.latency.observe_failure()).map_err(Failure::Unreachable)?
             }
         };
-        let next = request.take().unwrap_or_else(|| build(cx, &upstream, outgoing, number, policy));
+        let next = request.take().unwrap_or_else(|| build(cx, &upstream, outgoing, number, last));
         let sent = Instant::now();
         let mut error = match lease.send(next).await {
             Ok(response) => {
@@ -103,15 +103,9 @@ pub(crate) async fn exchange(
     }
 }
 
-fn build(
-    cx: &Context<'_>,
-    upstream: &Upstream,
-    outgoing: &mut Outgoing,
-    number: u32,
-    policy: &EdgePolicy,
-) -> Request<Outbound> {
-    let last = number >= policy.retry.attempts || !outgoing.repeatable;
-    let mut fields = if last { std::mem::take(&mut outgoing.headers) } else { outgoing.headers.clone() };
+fn build(cx: &Context<'_>, upstream: &Upstream, outgoing: &mut Outgoing, number: u32, last: bool) -> Request<Outbound> {
+    let mut fields =
+        if last || !outgoing.repeatable { std::mem::take(&mut outgoing.headers) } else { outgoing.headers.clone() };
     let left = u64::try_from(cx.deadline.left().as_millis()).unwrap_or(u64::MAX);
     fields.insert(headers::DEADLINE, HeaderValue::from(left));
     fields.insert(headers::ATTEMPT, HeaderValue::from(number));
