@@ -18,6 +18,8 @@ export function gateway(routes: Route[]): Server {
     const upstream = request({ hostname, port, method, path, headers }, (response) => {
       outgoing.writeHead(response.statusCode ?? 502, response.headers);
       outgoing.flushHeaders();
+      // What breaks off behind the gateway breaks off in front of it.
+      response.on("close", () => response.complete || outgoing.destroy());
       response.pipe(outgoing);
     });
     upstream.on("error", () => (outgoing.headersSent ? outgoing.destroy() : outgoing.writeHead(502).end()));

@@ -59,7 +59,7 @@ export class Answerer {
       if (silence.signal.aborted) {
         throw new ProblemError(504, "answerer-silent", "The answer took too long", "Ask again in a moment.");
       }
-      console.error("answerer could not be asked:", error);
+      console.error(`answerer could not be asked: ${error instanceof Error ? error.cause ?? error : error}`);
       throw new ProblemError(502, "answerer-unreachable", "The answering service could not be reached", "Ask again in a moment.");
     } finally {
       clearTimeout(timer);
