@@ -18,10 +18,14 @@ use std::{
     io::Write as _,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Linux takes 107 bytes as the path of a socket (`sun_path` in unix(7)); longer ones need another place.
 const SOCKET_PATH_MAX: usize = 100;
+
+/// How long somebody else may have the lock before it counts as held.
+const HOLD_WITHIN: Duration = Duration::from_millis(500);
 
 /// The state folder of one system.
 #[derive(Debug, Clone)]
@@ -109,14 +113,22 @@ impl Place {
     }
 
     /// Takes the system for this process. `None`: another one has it.
-    pub(crate) fn hold(&self) -> Result<Option<Held>> {
+    ///
+    /// Whoever asks [`Place::is_held`] has the lock for a moment, so one refusal says little: it has to last.
+    pub(crate) async fn hold(&self) -> Result<Option<Held>> {
         let path = self.run().join("lock");
         let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Held { _lock: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => {
-                Err(error).with_context(|| format!("{} cannot be locked", path.display()))
+        let deadline = tokio::time::Instant::now() + HOLD_WITHIN;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(Held { _lock: file })),
+                Err(TryLockError::WouldBlock) if tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => {
+                    return Err(error).with_context(|| format!("{} cannot be locked", path.display()));
+                }
             }
         }
     }

@@ -23,7 +23,7 @@ pub(crate) async fn run(global: &Global, arguments: &Serve) -> Result<Exit> {
     let loaded = connect::load(global)?;
     let place = Place::new(&loaded.system.dir, global.state.as_deref())?;
     place.create()?;
-    let Some(held) = place.hold()? else {
+    let Some(held) = place.hold().await? else {
         return Err(Failure::new(
             Exit::Failed,
             "Another process of Motet runs this system already; `motet ps` shows it.",

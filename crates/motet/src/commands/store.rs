@@ -5,12 +5,12 @@ use crate::{
     connect,
     exit::{Exit, Failure},
     place::Place,
-    roles::stores,
+    roles::stores::{self, told},
     terminal::{self, table::Table},
 };
 use anyhow::{Context as _, Result};
 use motet_api::client::Client;
-use motet_datastore::{Occupancy, StoreError, Stores};
+use motet_datastore::{Occupancy, Stores};
 use motet_kernel::{clock, name::ServiceName, quantity::show_size};
 use serde_json::json;
 use std::{
@@ -110,10 +110,6 @@ fn owner(stores: &Stores, name: &str) -> Result<ServiceName> {
             if all.is_empty() { "no service has one".to_owned() } else { format!("these have: {}", all.join(", ")) };
         Failure::new(Exit::Usage, format!("`{name}` has no store; {all}.")).into()
     })
-}
-
-fn told(error: StoreError) -> anyhow::Error {
-    anyhow::anyhow!("{error}\n  {} ({})", error.help(), error.code())
 }
 
 fn done(global: &Global, value: &serde_json::Value, line: &str) -> Result<Exit> {

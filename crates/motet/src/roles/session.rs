@@ -107,8 +107,9 @@ impl Session {
         let mut config = motet_supervisor::config::Config::new(options.place.dir(), options.place.logs());
         // Installers wait for the network most of the time, and builds of one workspace wait for each other.
         config.builds_max = 4;
-        let processes = motet_supervisor::process::Processes::open(process_options(&options.place)?, id)
-            .context("processes cannot be supervised")?;
+        let processes =
+            motet_supervisor::process::Processes::open(process_options(&options.place, &loaded.system)?, id)
+                .context("processes cannot be supervised")?;
         let supervisor = motet_supervisor::service::Supervisor::start(config, Arc::new(processes), membership, &group);
         let current = Current {
             files: loaded.files.clone(),
@@ -176,13 +177,20 @@ impl Session {
     }
 }
 
-fn process_options(place: &Place) -> Result<motet_supervisor::process::Options> {
+fn process_options(place: &Place, system: &System) -> Result<motet_supervisor::process::Options> {
     let motet = std::env::current_exe().context("motet does not know where it is")?;
-    let guard = vec![motet.into_os_string(), "guard".into()];
-    Ok(motet_supervisor::process::Options {
-        guard: Some(guard),
-        ..motet_supervisor::process::Options::new(place.run())
-    })
+    let mut options = motet_supervisor::process::Options::new(place.run());
+    options.guard = Some(vec![motet.into_os_string(), "guard".into()]);
+    options.environment.retain(|_, value| !is_administrators(&value.to_string_lossy(), system));
+    Ok(options)
+}
+
+/// Whether a variable of Motet's own environment opens the server of all stores. Services inherit the rest.
+fn is_administrators(value: &str, system: &System) -> bool {
+    let Some(url) = &system.engines.stores.postgres else { return false };
+    let user = url.split_once("://").and_then(|(_, rest)| rest.split_once('@')).map(|(user, _)| user);
+    let password = user.and_then(|user| user.split_once(':')).map(|(_, password)| password);
+    value.contains(url.as_str()) || password.is_some_and(|password| !password.is_empty() && value == password)
 }
 
 impl Shared {

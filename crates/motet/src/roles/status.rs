@@ -168,6 +168,8 @@ fn describe(status: &ServiceStatus) -> (wire::Phase, String) {
         Phase::Preparing => (wire::Phase::Preparing, plain),
         Phase::Starting if status.ready > 0 => (wire::Phase::Degraded, format!("{}, {plain}", count())),
         Phase::Starting => (wire::Phase::Starting, plain),
+        // A job at work.
+        Phase::Running => (wire::Phase::Starting, plain),
         Phase::Ready => match &status.build {
             BuildStatus::Running => (wire::Phase::Ready, format!("{}, rebuilding", count())),
             BuildStatus::Failed { .. } => (wire::Phase::Ready, format!("{}, but the last build failed", count())),

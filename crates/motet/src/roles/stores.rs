@@ -3,14 +3,14 @@
 use crate::place::Place;
 use anyhow::{Context as _, Result};
 use motet_adapters::postgres::{self, Postgres};
-use motet_datastore::{Credentials, Engine, Engines, Provision, Secret, Sqlite, StoreSpec, Stores};
+use motet_datastore::{Credentials, Engine, Engines, Provision, Secret, Sqlite, StoreError, StoreSpec, Stores};
 use motet_kernel::name::ServiceName;
 use motet_model::system::{StoreEngine, System};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// The stores that a definition declares, on the engines that its profile names. Touches nothing yet.
 pub(crate) fn of(system: &System, place: &Place) -> Result<Stores> {
-    let sqlite: Arc<dyn Provision> = Arc::new(Sqlite::new(place.dir())?);
+    let sqlite: Arc<dyn Provision> = Arc::new(Sqlite::new(place.dir()).map_err(told)?);
     let postgres = system.engines.stores.postgres.as_ref().map(|url| {
         let options = postgres::Options {
             system: system.name.clone(),
@@ -20,7 +20,7 @@ pub(crate) fn of(system: &System, place: &Place) -> Result<Stores> {
             installation: None,
             take_over: false,
         };
-        Postgres::new(options).map(|engine| Arc::new(engine) as Arc<dyn Provision>)
+        Postgres::new(options).map(|engine| Arc::new(engine) as Arc<dyn Provision>).map_err(told)
     });
     let engines = Engines { sqlite: Some(sqlite), postgres: postgres.transpose()? };
     let specs = system.services.values().filter_map(|service| {
@@ -30,7 +30,12 @@ pub(crate) fn of(system: &System, place: &Place) -> Result<Stores> {
         };
         Some(StoreSpec { service: service.name.clone(), engine })
     });
-    Ok(Stores::new(specs, &engines)?)
+    Stores::new(specs, &engines).map_err(told)
+}
+
+/// A failure as a person reads it: what, what to do, where to read more.
+pub(crate) fn told(error: StoreError) -> anyhow::Error {
+    anyhow::anyhow!("{error}\n  {} ({})", error.help(), error.code())
 }
 
 /// Makes every store that is not there yet; returns what each service needs to reach its own.
@@ -38,8 +43,7 @@ pub(crate) async fn provision(stores: &Stores) -> Result<BTreeMap<ServiceName, C
     let mut credentials = BTreeMap::new();
     for (service, engine) in stores.iter() {
         let made = stores.provision(service).await;
-        let made = made.map_err(|error| anyhow::anyhow!("{error}\n  {} ({})", error.help(), error.code()));
-        let made = made.with_context(|| format!("the {engine} store of `{service}` cannot be made"))?;
+        let made = made.map_err(told).with_context(|| format!("the {engine} store of `{service}` cannot be made"))?;
         credentials.insert(service.clone(), made);
     }
     Ok(credentials)
