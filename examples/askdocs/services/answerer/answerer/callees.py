@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import httpx
 
 SEARCH_SECONDS = 10
-EMBED_SECONDS = 5
+EMBED_SECONDS = 8
 ANSWER_LIMIT_BYTES = 8 * 1024 * 1024
 HITS = 8
 QUERY_BYTES_MAX = 4000

@@ -16,7 +16,7 @@ from .callees import Hit
 from .sentences import Sentence, cut, words
 
 SENTENCES_MAX = 3
-CANDIDATES_MAX = 96
+CANDIDATES_MAX = 64
 NOTHING = "The documents do not say anything about that."
 
 MEANING, WORDS, RANK = 0.62, 0.25, 0.13
@@ -24,7 +24,7 @@ DEFINES = 0.08  # on top, for `An edge is …` when the question is what an edge
 # What the best sentence needs to be an answer at all, as (meaning, share of the question's words): found by asking things that
 # real documents do say (0.45 to 0.89) and do not say (below 0.2, or near in meaning with the very subject missing).
 ENOUGH = ((0.65, 0.0), (0.48, 0.35), (0.34, 0.60))
-WORDS_ALONE = 0.60
+WORDS_ALONE = 0.45
 UNDER_THE_HEADING = 0.5  # what a word counts that stands in the heading or the title instead
 SHORT_WORDS, SHORT = 4, 0.9  # a few words under a fitting heading look better than they are
 # What a further sentence needs: nearly as good as the best, and not the same once more.

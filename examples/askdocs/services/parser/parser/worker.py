@@ -10,10 +10,10 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import resource
 import signal
 import sys
-from email.message import Message
 
 from .document import Unreadable, at_most, one_line
 from .passages import cut
@@ -45,9 +45,8 @@ def parse(data: bytes, filename: str, content_type: str) -> dict[str, object]:
 
 
 def _charset(content_type: str) -> str | None:
-    message = Message()
-    message["Content-Type"] = content_type or "application/octet-stream"
-    return message.get_content_charset()
+    declared = re.search(r"charset\s*=\s*[\"']?([\w.:-]+)", content_type, re.I)
+    return declared[1] if declared else None
 
 
 def _title_from(filename: str) -> str:
