@@ -34,7 +34,7 @@ pub fn required(name: &'static str, wanted: &'static str) -> Result<String, Envi
 /// A number between `least` and `most`, or `default` when the variable is not set.
 pub fn number<N>(name: &'static str, default: N, least: N, most: N) -> Result<N, EnvironmentError>
 where
-    N: FromStr + PartialOrd + Display,
+    N: FromStr + PartialOrd + Display + Copy,
 {
     let Some(value) = std::env::var(name).ok().filter(|value| !value.is_empty()) else {
         return Ok(default);

@@ -113,7 +113,7 @@ impl Projection {
         words: Option<&str>,
         vector: Option<&[f32]>,
         limit: usize,
-        take: impl Fn(Found<'_>) -> T,
+        take: impl Fn(&Found<'_>) -> T,
     ) -> Result<Vec<T>, ProjectionError> {
         let content = self.content.read();
         let by_words = words.map_or(Ok(Vec::new()), |words| content.text.search(words, CANDIDATES))?;
@@ -127,7 +127,7 @@ impl Projection {
             let similarity = vector.and_then(|vector| {
                 Some(dot(vector, version.vectors.chunks_exact(vector.len()).nth(position)?))
             });
-            Some(take(Found { version, position, fused, similarity }))
+            Some(take(&Found { version, position, fused, similarity }))
         });
         Ok(found.collect())
     }

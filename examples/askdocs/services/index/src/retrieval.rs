@@ -228,7 +228,7 @@ impl Retrieval {
     }
 }
 
-fn hit(found: Found<'_>) -> Hit {
+fn hit(found: &Found<'_>) -> Hit {
     let passage = &found.version.passages[found.position];
     Hit {
         document: found.version.id.clone(),
