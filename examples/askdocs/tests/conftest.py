@@ -42,7 +42,7 @@ def wait_for_corpus(system: System) -> None:
     with system.client() as client:
 
         def loaded() -> bool:
-            documents = client.get("/api/documents").json()["documents"]
+            documents = client.get("/api/documents", params={"limit": 500}).json()["documents"]
             return bool(documents) and all(document["state"] in ("ready", "failed") for document in documents)
 
         wait_for("the shipped corpus is loaded", loaded, seconds=180, every=0.5)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from system import System
-from talk import add_file, add_text, ask, assert_problem, settled
+from talk import add_file, add_text, added, ask, assert_problem, settled
 
 BROKEN_PDF = b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog /Pages 2 0 R >>\nendobj\n" + bytes(range(256)) * 8 + b"\n%%EOF\n"
 PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + bytes(64)
@@ -47,9 +47,8 @@ BAD = {
 def test_a_bad_document_gets_a_clear_error(client: httpx.Client, what: str) -> None:
     name, content = BAD[what]
     answer = add_file(client, name, content)
-    if answer.status_code in (201, 202):
-        found = answer.json()
-        document = settled(client, (found["documents"][0] if "documents" in found else found)["id"])
+    if answer.is_success:
+        document = settled(client, added(answer)["id"])
         assert document["state"] == "failed", document
         assert len(document["reason"] or "") > 10, f"it does not say why: {document}"
         assert "Traceback" not in document["reason"]

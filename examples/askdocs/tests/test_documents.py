@@ -53,6 +53,12 @@ def test_names_and_texts_in_any_language_survive(client: httpx.Client) -> None:
 
 
 def every_document(client: httpx.Client) -> list[dict]:
-    answer = client.get("/api/documents", params={"limit": 1000})
-    assert answer.status_code == 200, answer.text
-    return answer.json()["documents"]
+    found: list[dict] = []
+    after: dict[str, str] | None = {}
+    while after is not None:
+        answer = client.get("/api/documents", params={"limit": 500, **after})
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        found += page["documents"]
+        after = {"after": page["next"]} if page["next"] else None
+    return found
