@@ -16,8 +16,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
-use std::sync::{Arc, PoisonError, RwLock};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 /// What a crash exits with, so that a log tells it from a real one.
@@ -81,7 +81,9 @@ impl Fault {
             return Err(InvalidFault { wrong: format!("rate {} is not between 0 and 1", self.rate) });
         }
         if self.latency_ms > LATENCY_MAX_MS {
-            return Err(InvalidFault { wrong: format!("latency_ms {} is more than {LATENCY_MAX_MS}", self.latency_ms) });
+            return Err(InvalidFault {
+                wrong: format!("latency_ms {} is more than {LATENCY_MAX_MS}", self.latency_ms),
+            });
         }
         Ok(self)
     }
@@ -156,7 +158,10 @@ pub fn routes(switch: Switch) -> Router {
     async fn read(State(switch): State<Switch>) -> Json<Fault> {
         Json(switch.get())
     }
-    async fn put(State(switch): State<Switch>, body: Result<Json<Fault>, JsonRejection>) -> Result<Json<Fault>, Problem> {
+    async fn put(
+        State(switch): State<Switch>,
+        body: Result<Json<Fault>, JsonRejection>,
+    ) -> Result<Json<Fault>, Problem> {
         let Json(fault) = body?;
         let invalid = |error: InvalidFault| {
             let title = "This is not a fault that can be switched on";
@@ -183,7 +188,8 @@ pub async fn inject(State(switch): State<Switch>, request: Request, next: Next) 
         Mode::Crashing => std::process::exit(CRASH_EXIT_CODE),
         Mode::Hanging => std::future::pending().await,
         Mode::Wrong => {
-            return Json(serde_json::json!({"wrong": "on purpose: this is not what the contract says"})).into_response();
+            return Json(serde_json::json!({"wrong": "on purpose: this is not what the contract says"}))
+                .into_response();
         }
     }
     next.run(request).await

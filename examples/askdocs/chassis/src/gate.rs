@@ -4,7 +4,10 @@
 //! between them) try another instance, wait, or give up.
 
 use crate::problem::Problem;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::Response;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -34,4 +37,10 @@ impl Gate {
         };
         Arc::clone(&self.room).try_acquire_owned().map(Place).map_err(full)
     }
+}
+
+/// The layer that lets a request in, before its body is read, or says no.
+pub async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Result<Response, Problem> {
+    let _place = gate.enter()?;
+    Ok(next.run(request).await)
 }

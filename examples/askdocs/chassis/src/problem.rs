@@ -76,7 +76,9 @@ impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Self {
         let (kind, title) = match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => ("body-too-large", "The request's body is too large"),
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => ("not-json", "The body has to be JSON (content-type: application/json)"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                ("not-json", "The body has to be JSON (content-type: application/json)")
+            }
             _ => ("invalid-body", "The request's body is not what the contract says"),
         };
         Self::new(rejection.status(), kind, title, rejection.body_text())
@@ -85,7 +87,12 @@ impl From<JsonRejection> for Problem {
 
 impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Self {
-        Self::new(rejection.status(), "invalid-query", "The query string is not what the contract says", rejection.body_text())
+        Self::new(
+            rejection.status(),
+            "invalid-query",
+            "The query string is not what the contract says",
+            rejection.body_text(),
+        )
     }
 }
 

@@ -42,7 +42,12 @@ pub enum ServeError {
 
 /// Log lines go to stdout, one line each; whoever runs the service adds name and time.
 pub fn start_log() {
-    tracing_subscriber::fmt().with_ansi(false).without_time().with_target(false).with_max_level(tracing::Level::INFO).init();
+    tracing_subscriber::fmt()
+        .with_ansi(false)
+        .without_time()
+        .with_target(false)
+        .with_max_level(tracing::Level::INFO)
+        .init();
 }
 
 /// The service's routes with what every service has around them: health, faults, a limit in time, a log line.
@@ -84,9 +89,12 @@ async fn limit_and_log(request: Request, next: Next) -> Response {
 
 /// Serves until SIGTERM or SIGINT, then stops accepting, finishes what was begun within ten seconds, and returns.
 pub async fn run(name: &str, routes: Router) -> Result<(), ServeError> {
-    let port: u16 = environment::required("PORT", "the port to listen on")?.parse().map_err(|_| {
-        EnvironmentError::Invalid { name: "PORT", value: std::env::var("PORT").unwrap_or_default(), wanted: "a port".into() }
-    })?;
+    let port: u16 =
+        environment::required("PORT", "the port to listen on")?.parse().map_err(|_| EnvironmentError::Invalid {
+            name: "PORT",
+            value: std::env::var("PORT").unwrap_or_default(),
+            wanted: "a port".into(),
+        })?;
     let app = application(routes, Switch::from_environment()?);
     let cannot = |source| ServeError::Listen { port, source };
     let stop = stop_signal().map_err(cannot)?;

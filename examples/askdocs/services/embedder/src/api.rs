@@ -7,9 +7,10 @@ use crate::encoder::{Encoded, Encoder, EncoderError, MODEL};
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use axum::routing::post;
 use axum::{Json, Router};
-use chassis::gate::Gate;
+use chassis::gate::{self, Gate};
 use chassis::problem::Problem;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -63,11 +64,11 @@ impl Embedder {
 
     /// The service's routes.
     pub fn routes(self) -> Router {
-        Router::new().route("/embed", post(embed)).layer(DefaultBodyLimit::max(BODY_MAX_BYTES)).with_state(self)
+        let embed = post(embed).layer(from_fn_with_state(self.gate.clone(), gate::pass));
+        Router::new().route("/embed", embed).layer(DefaultBodyLimit::max(BODY_MAX_BYTES)).with_state(self)
     }
 
     async fn encode(&self, texts: Vec<String>) -> Result<Encoded, Problem> {
-        let _place = self.gate.enter()?;
         let running = Arc::clone(&self.running).acquire_owned().await.map_err(Problem::defect)?;
         let caller = Caller::default();
         let (encoder, abandoned) = (Arc::clone(&self.encoder), Arc::clone(&caller.gone));

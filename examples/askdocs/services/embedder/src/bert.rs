@@ -5,7 +5,9 @@
 
 use crate::model_files::Configuration;
 use candle_core::{D, DType, Device, Result, Tensor};
-use candle_nn::{Embedding, LayerNorm, Linear, Module, VarBuilder, embedding, layer_norm, linear, ops::softmax_last_dim};
+use candle_nn::{
+    Embedding, LayerNorm, Linear, Module, VarBuilder, embedding, layer_norm, linear, ops::softmax_last_dim,
+};
 
 /// The weights of the network, ready to use.
 pub struct Bert {

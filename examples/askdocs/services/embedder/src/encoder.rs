@@ -63,7 +63,8 @@ impl Encoder {
         let mut tokenizer = Tokenizer::from_bytes(&files.tokenizer)?;
         tokenizer.with_padding(None);
         tokenizer.with_truncation(Some(TruncationParams { max_length: TOKENS_MAX, ..TruncationParams::default() }))?;
-        let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("encoder-{n}")).build()?;
+        let threads =
+            rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("encoder-{n}")).build()?;
         let network = Bert::load(files.weights, &files.configuration)?;
         Ok(Self { tokenizer, network, dimensions: files.configuration.hidden_size, threads })
     }

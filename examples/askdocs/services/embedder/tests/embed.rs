@@ -47,7 +47,8 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 #[tokio::test]
 async fn sentences_are_as_alike_as_the_model_was_published_to_find_them() {
     let Some(service) = service() else { return };
-    let inputs = ["That is a happy person", "That is a happy dog", "That is a very happy person", "Today is a sunny day"];
+    let inputs =
+        ["That is a happy person", "That is a happy dog", "That is a very happy person", "Today is a sunny day"];
     let (status, answer) = embed(&service, json!({"inputs": inputs}).to_string()).await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!((&answer["model"], &answer["dimensions"]), (&json!(MODEL), &json!(384)));
@@ -64,7 +65,8 @@ async fn a_text_gets_the_same_vector_in_any_company_and_in_its_place() {
     let Some(service) = service() else { return };
     let (_, alone) = embed(&service, json!({"inputs": "a short question"}).to_string()).await;
     let long = "many words about something else ".repeat(20);
-    let mixed = json!({"inputs": [long, "a short question", "", long, "another one that is a little longer"]}).to_string();
+    let mixed =
+        json!({"inputs": [long, "a short question", "", long, "another one that is a little longer"]}).to_string();
     let (_, together) = embed(&service, mixed.clone()).await;
     let (alone, both) = (vectors(&alone), vectors(&together));
     assert_eq!(both.len(), 5);

@@ -6,10 +6,11 @@ use crate::store::StoreError;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use chassis::gate::Gate;
+use chassis::gate::{self, Gate};
 use chassis::problem::Problem;
 use serde::Deserialize;
 use serde_json::json;
@@ -27,23 +28,16 @@ const PUTS: usize = 16;
 /// Questions that are answered at the same time.
 const SEARCHES: usize = 128;
 
-/// What the handlers share.
-#[derive(Clone)]
-struct Api {
-    retrieval: Retrieval,
-    puts: Gate,
-    searches: Gate,
-}
-
 /// The service's routes.
 pub fn routes(retrieval: Retrieval) -> Router {
+    let gate = |limit| from_fn_with_state(Gate::new(limit), gate::pass);
     Router::new()
         .route("/documents", get(list))
-        .route("/documents/{id}", get(find).put(put).delete(delete))
-        .route("/search", post(search))
+        .route("/documents/{id}", axum::routing::put(put).layer(gate(PUTS)).get(find).delete(delete))
+        .route("/search", post(search).layer(gate(SEARCHES)))
         .route("/stats", get(stats))
         .layer(DefaultBodyLimit::max(DOCUMENT_MAX_BYTES))
-        .with_state(Api { retrieval, puts: Gate::new(PUTS), searches: Gate::new(SEARCHES) })
+        .with_state(retrieval)
 }
 
 impl From<InvalidDocument> for Problem {
@@ -81,30 +75,29 @@ fn checked(id: Id) -> Result<String, Problem> {
 }
 
 async fn put(
-    State(api): State<Api>,
+    State(retrieval): State<Retrieval>,
     id: Id,
     body: Result<Json<Document>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let _place = api.puts.enter()?;
     let id = checked(id)?;
     let document = body?.0.checked()?;
     let passages = document.passages.len();
-    let put = api.retrieval.put(id.clone(), document).await?;
+    let put = retrieval.put(id.clone(), document).await?;
     let status = if put == Put::Created { StatusCode::CREATED } else { StatusCode::OK };
     let answer = json!({"id": id, "passages": passages, "changed": put != Put::Unchanged});
     Ok((status, Json(answer)).into_response())
 }
 
 /// 204 whether it was there or not: who asks again because the first answer was lost gets the same one.
-async fn delete(State(api): State<Api>, id: Id) -> Result<StatusCode, Problem> {
-    api.retrieval.delete(checked(id)?).await?;
+async fn delete(State(retrieval): State<Retrieval>, id: Id) -> Result<StatusCode, Problem> {
+    retrieval.delete(checked(id)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn find(State(api): State<Api>, id: Id) -> Result<Response, Problem> {
+async fn find(State(retrieval): State<Retrieval>, id: Id) -> Result<Response, Problem> {
     let id = checked(id)?;
     let asked = id.clone();
-    let Some((summary, passages)) = api.retrieval.read(move |store| store.find(&asked)).await? else {
+    let Some((summary, passages)) = retrieval.read(move |store| store.find(&asked)).await? else {
         let detail = format!("there is no document `{id}` in the index");
         return Err(Problem::new(StatusCode::NOT_FOUND, "unknown-document", "No such document", detail));
     };
@@ -126,10 +119,13 @@ fn page_default() -> usize {
     100
 }
 
-async fn list(State(api): State<Api>, page: Result<Query<Page>, QueryRejection>) -> Result<Response, Problem> {
+async fn list(
+    State(retrieval): State<Retrieval>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Response, Problem> {
     let Query(Page { after, limit }) = page?;
     within("limit", limit, PAGE_MAX)?;
-    let documents = api.retrieval.read(move |store| store.list(&after, limit)).await?;
+    let documents = retrieval.read(move |store| store.list(&after, limit)).await?;
     let next = documents.last().filter(|_| documents.len() == limit).map(|last| last.id.clone());
     Ok(Json(json!({"documents": documents, "next": next})).into_response())
 }
@@ -148,25 +144,31 @@ fn hits_default() -> usize {
     5
 }
 
-async fn search(State(api): State<Api>, body: Result<Json<Search>, JsonRejection>) -> Result<Json<Hits>, Problem> {
-    let _place = api.searches.enter()?;
+async fn search(
+    State(retrieval): State<Retrieval>,
+    body: Result<Json<Search>, JsonRejection>,
+) -> Result<Json<Hits>, Problem> {
     let Json(Search { query, limit, mode }) = body?;
     within("limit", limit, HITS_MAX)?;
     if query.trim().is_empty() || query.len() > QUESTION_MAX_BYTES {
         return Err(invalid(format!("query is {} bytes long; 1 to {QUESTION_MAX_BYTES} are possible", query.len())));
     }
-    Ok(Json(api.retrieval.search(query, mode, limit).await?))
+    Ok(Json(retrieval.search(query, mode, limit).await?))
 }
 
-async fn stats(State(api): State<Api>) -> Result<Response, Problem> {
-    let (documents, passages, model) = api.retrieval.size().await?;
+async fn stats(State(retrieval): State<Retrieval>) -> Result<Response, Problem> {
+    let (documents, passages, model) = retrieval.size().await?;
     let (model, dimensions) = model.map(|model| (model.name, model.dimensions)).unzip();
     let answer = json!({"documents": documents, "passages": passages, "model": model, "dimensions": dimensions});
     Ok(Json(answer).into_response())
 }
 
 fn within(name: &str, value: usize, most: usize) -> Result<(), Problem> {
-    if (1..=most).contains(&value) { Ok(()) } else { Err(invalid(format!("{name} is {value}; 1 to {most} are possible"))) }
+    if (1..=most).contains(&value) {
+        Ok(())
+    } else {
+        Err(invalid(format!("{name} is {value}; 1 to {most} are possible")))
+    }
 }
 
 fn invalid(detail: String) -> Problem {

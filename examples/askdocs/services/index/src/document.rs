@@ -138,7 +138,8 @@ mod tests {
 
     #[test]
     fn passages_without_ids_are_numbered_by_their_place() {
-        let json = serde_json::json!({"title": "t", "passages": [{"text": "a"}, {"text": "b", "id": "x"}, {"text": "c"}]});
+        let json =
+            serde_json::json!({"title": "t", "passages": [{"text": "a"}, {"text": "b", "id": "x"}, {"text": "c"}]});
         let checked = document(json).checked().unwrap();
         let ids: Vec<_> = checked.passages.iter().filter_map(|passage| passage.id.as_deref()).collect();
         assert_eq!(ids, ["0", "x", "2"]);

@@ -85,7 +85,8 @@ impl Embedder {
 
     /// Vectors for up to [`BATCH`] texts, within `limit`. Dropping the future hangs up, which stops the embedder's work.
     pub async fn embed(&self, texts: &[String], limit: Duration) -> Result<Vectors, EmbeddingError> {
-        let answer = tokio::time::timeout(limit, self.call(texts)).await.map_err(|_| EmbeddingError::TooSlow(limit))??;
+        let answer =
+            tokio::time::timeout(limit, self.call(texts)).await.map_err(|_| EmbeddingError::TooSlow(limit))??;
         checked(answer, texts.len())
     }
 

@@ -14,7 +14,8 @@ const BLOCKING_THREADS: usize = 16;
 
 fn main() -> ExitCode {
     serve::start_log();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build();
     let result = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(start()));
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -124,9 +124,8 @@ impl Projection {
         let found = fuse(&by_words, &by_meaning, limit).into_iter().filter_map(|fused| {
             let Key { document, position } = fused.scored.key;
             let (version, position) = (content.versions.get(&document)?, usize::try_from(position).ok()?);
-            let similarity = vector.and_then(|vector| {
-                Some(dot(vector, version.vectors.chunks_exact(vector.len()).nth(position)?))
-            });
+            let similarity =
+                vector.and_then(|vector| Some(dot(vector, version.vectors.chunks_exact(vector.len()).nth(position)?)));
             Some(take(&Found { version, position, fused, similarity }))
         });
         Ok(found.collect())

@@ -52,7 +52,9 @@ pub enum StoreError {
         found: i64,
     },
     /// Vectors of two models cannot be compared.
-    #[error("the passages here were embedded with {kept}, the embedder now runs {offered}: reset the index's store and add the documents again")]
+    #[error(
+        "the passages here were embedded with {kept}, the embedder now runs {offered}: reset the index's store and add the documents again"
+    )]
     ModelChanged {
         /// The model of what is kept.
         kept: Model,

@@ -22,11 +22,7 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
 /// The `limit` passages nearest to `question`, best first; equal ones in the order of their keys.
 ///
 /// `documents` gives a document's number and its vectors, one after the other.
-pub fn nearest<'a>(
-    question: &[f32],
-    documents: impl Iterator<Item = (i64, &'a [f32])>,
-    limit: usize,
-) -> Vec<Scored> {
+pub fn nearest<'a>(question: &[f32], documents: impl Iterator<Item = (i64, &'a [f32])>, limit: usize) -> Vec<Scored> {
     let mut all: Vec<Scored> = Vec::new();
     for (document, vectors) in documents {
         let scores = vectors.chunks_exact(question.len()).map(|vector| dot(question, vector));

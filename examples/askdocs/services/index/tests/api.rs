@@ -82,7 +82,10 @@ async fn without_the_embedder_words_alone_are_searched_and_the_answer_says_so() 
     assert_eq!(texts(&answer), ["bananas are yellow"]);
 
     let (status, problem) = search(service, "bananas", "vector").await;
-    assert_eq!((status, &problem["type"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("urn:askdocs:problem:no-embedder")));
+    assert_eq!(
+        (status, &problem["type"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &json!("urn:askdocs:problem:no-embedder"))
+    );
 
     embedder.answer(Answer::Nonsense);
     let (_, answer) = search(service, "bananas", "hybrid").await;
@@ -175,8 +178,12 @@ async fn of_many_puts_of_one_document_at_once_one_is_there_in_the_end_and_whole(
     }
     assert_eq!(created, 1);
     let (_, found) = send(&stand.service, Method::GET, "/documents/d", Value::Null).await;
-    let writers: Vec<&str> =
-        found["passages"].as_array().unwrap().iter().map(|p| p["text"].as_str().unwrap().split(' ').next().unwrap()).collect();
+    let writers: Vec<&str> = found["passages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| p["text"].as_str().unwrap().split(' ').next().unwrap())
+        .collect();
     assert_eq!(writers, vec![writers[0]; 40]);
 }
 
