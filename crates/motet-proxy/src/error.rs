@@ -1,4 +1,4 @@
-//! What can go wrong in setting the data plane up. What goes wrong with a request is in [`crate::rescue`].
+//! What can go wrong in setting the data plane up. What goes wrong with a request is in `rescue.rs`.
 
 use crate::spec::Door;
 use motet_kernel::code::ErrorCode;
