@@ -40,7 +40,9 @@ async def ask(request: Request) -> Response:
     state, asked_at = request.app.state, time.time()
     question = await _question(request)
     if state.answering >= ANSWERING_MAX:
-        raise Problem(429, "busy", "The answerer is busy", f"{state.answering} questions are being answered already.", retry_after=2)
+        raise Problem(
+            429, "busy", "The answerer is busy", f"{state.answering} questions are being answered already.", retry_after=2
+        )
     state.answering += 1
     try:
         answer = _answer(request, question, asked_at)

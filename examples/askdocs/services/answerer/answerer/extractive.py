@@ -23,7 +23,7 @@ MEANING, WORDS, RANK = 0.62, 0.25, 0.13
 DEFINES = 0.08  # on top, for `An edge is …` when the question is what an edge is
 # What the best sentence needs to be an answer at all, as (meaning, share of the question's words): found by asking things that
 # real documents do say (0.45 to 0.89) and do not say (below 0.2, or near in meaning with the very subject missing).
-ENOUGH = ((0.65, 0.0), (0.48, 0.35), (0.34, 0.60))
+ENOUGH = ((0.65, 0.0), (0.48, 0.35), (0.34, 0.60), (0.15, 0.95))
 WORDS_ALONE = 0.45
 UNDER_THE_HEADING = 0.5  # what a word counts that stands in the heading or the title instead
 SHORT_WORDS, SHORT = 4, 0.9  # a few words under a fitting heading look better than they are
@@ -74,9 +74,7 @@ def choose(question: str, hits: list[Hit], sentences: list[Sentence], vectors: l
     return [Quote(s.sentence.text, s.hit) for s in chosen]
 
 
-def _score(
-    question: str, hits: list[Hit], sentences: list[Sentence], vectors: list[list[float]] | None
-) -> list[_Scored]:
+def _score(question: str, hits: list[Hit], sentences: list[Sentence], vectors: list[list[float]] | None) -> list[_Scored]:
     asked = set(words(question))
     said = [set(words(sentence.core)) for sentence in sentences]
     frequency = Counter(word for bag in said for word in bag & asked)
@@ -87,7 +85,7 @@ def _score(
     for number, sentence in enumerate(sentences):
         hit = hits[sentence.hit]
         around = set(words(f"{hit.heading or ''} {hit.title}"))
-        overlap = sum(weight[w] * (1.0 if w in said[number] else UNDER_THE_HEADING if w in around else 0.0) for w in asked) / whole
+        overlap = sum(weight[word] * _said(word, said[number], around) for word in asked) / whole
         meaning = sum(a * b for a, b in zip(vectors[0], vectors[number + 1])) if vectors else None
         rank = 1 / (1 + sentence.hit)
         total = WORDS + RANK
@@ -96,6 +94,13 @@ def _score(
         score *= SHORT if len(said[number]) < SHORT_WORDS else 1.0
         scored.append(_Scored(sentence, hit, meaning, overlap, score, vectors[number + 1] if vectors else None))
     return scored
+
+
+def _said(word: str, sentence: set[str], around: set[str]) -> float:
+    """How much of a word is there. A page whose title holds `MO-proxy-203` is about it, whatever its sentences call it."""
+    if word in sentence or word in around and any(letter.isdigit() for letter in word):
+        return 1.0
+    return UNDER_THE_HEADING if word in around else 0.0
 
 
 def _definition_of(question: str) -> re.Pattern[str] | None:

@@ -32,11 +32,19 @@ _CITATION = re.compile(r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
 _MAYBE_BEGUN = re.compile(r"\s?\[[\d\s,;]{0,16}$")
 
 
-async def answer(client: httpx.AsyncClient, model: Model, question: str, hits: list[Hit], trace: dict[str, str]) -> AsyncIterator[str]:
+async def answer(
+    client: httpx.AsyncClient, model: Model, question: str, hits: list[Hit], trace: dict[str, str]
+) -> AsyncIterator[str]:
     """The model's words as they come; raises `Unavailable`."""
     base = model.base_url.rstrip("/")
     url = f"{base}/chat/completions" if base.endswith("/v1") else f"{base}/v1/chat/completions"
-    body = {"model": model.name, "stream": True, "temperature": 0, "max_tokens": TOKENS_MAX, "messages": _messages(question, hits)}
+    body = {
+        "model": model.name,
+        "stream": True,
+        "temperature": 0,
+        "max_tokens": TOKENS_MAX,
+        "messages": _messages(question, hits),
+    }
     headers = {**trace, "Accept": "text/event-stream", **({"Authorization": f"Bearer {model.key}"} if model.key else {})}
     timeout = httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)
     until, letters = time.monotonic() + WHOLE_SECONDS, 0

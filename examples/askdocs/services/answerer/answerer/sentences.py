@@ -16,9 +16,11 @@ _PARTICLES = ("up", "out", "off", "down")
 _END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?=[\"'“‘(\[]?[A-Z0-9À-ÞА-Я])|(?<=[。！？])")
 _NOT_AN_END = re.compile(r"(?:\b(?:e\.g|i\.e|etc|cf|vs|Mr|Mrs|Ms|Dr|Prof|St|No|Nr|Fig|Sec|Ch|Vol|pp?|al|ca|approx|Inc|Ltd)|\b[A-Z])\.$")  # fmt: skip
 _LEANS_ON_THE_ONE_BEFORE = re.compile(r"^(It|This|That|These|Those|They|Such|He|She|Here|Otherwise|However|Then|But|And|So|Therefore|In this case)\b")  # fmt: skip
-_ONLY_POINTS_ELSEWHERE = re.compile(r"^(Please |For (more|further|details|information)\b.{0,60}?)?(see|refer to|read|consult)\b", re.I)
+_ONLY_POINTS_ELSEWHERE = re.compile(
+    r"^(Please |For (more|further|details|information)\b.{0,60}?)?(see|refer to|read|consult)\b", re.I
+)
 _STOP_WORDS = frozenset(
-    "a an and are as at be been but by can could did do does for from had has have how i if in into is it its may me my no not of on"
+    "a an and are as at be been but by can could did do does for from had has have how i if in into is it its may me mean means my no not of on"
     " or our shall should so some such than that the their them then there these they this those to was we were what when where"
     " which who whom whose why will with would you your".split()
 )

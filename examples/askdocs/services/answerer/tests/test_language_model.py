@@ -59,7 +59,9 @@ def test_when_the_model_is_down_sentences_stand_in(client_with_model: httpx.Clie
 
 
 @pytest.mark.parametrize("words", [["Half an "], []])
-def test_when_the_model_breaks_off_a_new_answer_begins(client_with_model: httpx.Client, callees: Callees, words: list[str]) -> None:
+def test_when_the_model_breaks_off_a_new_answer_begins(
+    client_with_model: httpx.Client, callees: Callees, words: list[str]
+) -> None:
     callees.words = [*words, httpx.ReadError("gone")]
     events = streamed(client_with_model, "How do I make a backup?")
     kinds = [kind for kind, _ in events]

@@ -17,11 +17,16 @@ def test_lines_are_never_joined_and_prose_is_cut_into_sentences() -> None:
 
 
 def test_what_stands_in_two_passages_counts_once() -> None:
-    assert sentences("A sentence on the cut.", "A sentence on the cut. And the next one.") == ["A sentence on the cut.", "And the next one."]
+    assert sentences("A sentence on the cut.", "A sentence on the cut. And the next one.") == [
+        "A sentence on the cut.",
+        "And the next one.",
+    ]
 
 
 def test_questions_stubs_and_pointers_are_no_answers() -> None:
-    assert sentences("Why is that so? Too short. Please refer to the manual for this. For more information, see chapter two.") == []
+    assert (
+        sentences("Why is that so? Too short. Please refer to the manual for this. For more information, see chapter two.") == []
+    )
 
 
 def test_words_are_the_same_in_all_their_forms() -> None:

@@ -55,9 +55,7 @@ async def add(request: Request) -> Response:
 async def _keep(request: Request, incoming: intake.Incoming) -> tuple[Document, bool]:
     state = request.app.state
     traceparent = request.headers.get("traceparent", "")[:128] or None
-    document, new = await asyncio.to_thread(
-        state.store.add, incoming.name, incoming.content_type, incoming.content, traceparent
-    )
+    document, new = await asyncio.to_thread(state.store.add, incoming.name, incoming.content_type, incoming.content, traceparent)
     if not new and document.state == "failed":
         document = await _again(request, document)  # who adds it once more wants it tried once more
         new = True

@@ -100,7 +100,9 @@ def test_an_upload_that_breaks_off_leaves_nothing(client: httpx.Client) -> None:
 
 
 def test_a_name_is_a_label_and_never_a_path(client: httpx.Client) -> None:
-    answer = client.post("/api/documents", json={"name": "../../etc/pass\nwd\"; x=\u00fc.html", "text": "<script>alert(1)</script>"})
+    answer = client.post(
+        "/api/documents", json={"name": '../../etc/pass\nwd"; x=\u00fc.html', "text": "<script>alert(1)</script>"}
+    )
     content = client.get(f"/api/documents/{answer.json()['id']}/content")
     assert answer.json()["name"] == '../../etc/passwd"; x=ü.html'
     assert content.headers["content-disposition"] == "inline; filename*=UTF-8''..%2F..%2Fetc%2Fpasswd%22%3B%20x%3D%C3%BC.html"

@@ -63,7 +63,9 @@ def _zip(data: bytes) -> str:
     try:
         names = set(zipfile.ZipFile(io.BytesIO(data)).namelist())
     except (zipfile.BadZipFile, ValueError, NotImplementedError, UnicodeDecodeError) as error:
-        raise Unreadable("broken-document", "The document is broken", f"The file is a damaged zip container ({error}).") from error
+        raise Unreadable(
+            "broken-document", "The document is broken", f"The file is a damaged zip container ({error})."
+        ) from error
     if "word/document.xml" in names:
         return "docx"
     for name, what in (

@@ -14,7 +14,6 @@ import uvicorn
 import yaml
 from jsonschema import Draft202012Validator
 
-from parser import faults
 from parser.app import create_app
 
 CONTRACT = yaml.safe_load((Path(__file__).parent.parent / "openapi.yaml").read_text())

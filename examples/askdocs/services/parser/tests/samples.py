@@ -26,7 +26,9 @@ def pdf(pages: list[list[str]], outline: list[tuple[str, int]] = (), extra: str 
         first = len(objects) + 2
         root = add(f"<< /Type /Outlines /First {first} 0 R /Last {first + len(outline) - 1} 0 R /Count {len(outline)} >>")
         for at, (title, page) in enumerate(outline):
-            links = (f"/Prev {first + at - 1} 0 R " if at else "") + (f"/Next {first + at + 1} 0 R " if at + 1 < len(outline) else "")
+            links = (f"/Prev {first + at - 1} 0 R " if at else "") + (
+                f"/Next {first + at + 1} 0 R " if at + 1 < len(outline) else ""
+            )
             add(f"<< /Title ({_escaped(title)}) /Parent {root} 0 R {links}/Dest [{kids[page]} 0 R /Fit] >>")
         marks = f"/Outlines {root} 0 R "
     objects[catalog - 1] = f"<< /Type /Catalog /Pages {tree} 0 R {marks}>>"

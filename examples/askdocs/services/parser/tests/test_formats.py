@@ -52,7 +52,11 @@ def test_html_is_read_without_menus_scripts_and_styles() -> None:
 
 
 def test_only_the_main_part_of_a_page_counts_when_it_is_marked() -> None:
-    page = b"<html><body><div>Shop</div><main><h1>T</h1><p>" + b"Words that matter. " * 20 + b"</p></main><div>Ads</div></body></html>"
+    page = (
+        b"<html><body><div>Shop</div><main><h1>T</h1><p>"
+        + b"Words that matter. " * 20
+        + b"</p></main><div>Ads</div></body></html>"
+    )
     text = " ".join(text for _, text in passages(page))
     assert "matter" in text and "Shop" not in text and "Ads" not in text
 
@@ -65,7 +69,11 @@ def test_the_declared_character_set_is_used() -> None:
 
 def test_text_shows_its_headings_by_underlines_and_numbers() -> None:
     text = b"Title\n=====\n\nOne\nparagraph.\n\n2.1 Routing of calls\n\nTwo.\n\nPart\n----\n\n* a\n* b\n"
-    assert passages(text, "x.txt") == [("Title", "One paragraph."), ("Title › 2.1 Routing of calls", "Two."), ("Title › Part", "* a\n* b")]
+    assert passages(text, "x.txt") == [
+        ("Title", "One paragraph."),
+        ("Title › 2.1 Routing of calls", "Two."),
+        ("Title › Part", "* a\n* b"),
+    ]
 
 
 def test_pages_of_text_are_counted_by_form_feeds() -> None:
@@ -74,13 +82,17 @@ def test_pages_of_text_are_counted_by_form_feeds() -> None:
 
 
 def test_docx_has_headings_in_any_language_tables_and_no_table_of_contents() -> None:
-    data = samples.docx([("TM1", "Stores 3"), ("Titre1", "Stores"), ("", "One per service."), ("Titre2", "Backups"), ("row", "a|b")])
+    data = samples.docx(
+        [("TM1", "Stores 3"), ("Titre1", "Stores"), ("", "One per service."), ("Titre2", "Backups"), ("row", "a|b")]
+    )
     assert passages(data) == [("Stores", "One per service."), ("Stores › Backups", "a | b")]
 
 
 def test_pdf_has_pages_and_the_headings_of_its_outline_and_joined_words() -> None:
     lines = ["Running head", "1 Stores", "Every service has a store of its own, and no-", "body else can reach what is in it."]
-    data = samples.pdf([lines, ["Running head", "Second page of words that follow."], ["Running head", "Third page."]], [("Stores", 0)])
+    data = samples.pdf(
+        [lines, ["Running head", "Second page of words that follow."], ["Running head", "Third page."]], [("Stores", 0)]
+    )
     found = parse(data, "x.pdf", "")["passages"]
     assert [(p["heading"], p["page"]) for p in found] == [("Stores", 1)]  # type: ignore[union-attr]
     text = found[0]["text"]  # type: ignore[index]

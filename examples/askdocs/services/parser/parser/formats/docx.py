@@ -29,7 +29,16 @@ def read(data: bytes, charset: str | None) -> Extract:
         body = _part(archive, "word/document.xml").find(f"{_W}body")
         levels = _heading_levels(archive)
         title = _title(archive)
-    except (zipfile.BadZipFile, ElementTree.ParseError, zlib.error, KeyError, ValueError, EOFError, RuntimeError, NotImplementedError) as error:
+    except (
+        zipfile.BadZipFile,
+        ElementTree.ParseError,
+        zlib.error,
+        KeyError,
+        ValueError,
+        EOFError,
+        RuntimeError,
+        NotImplementedError,
+    ) as error:
         raise Unreadable("broken-document", "The document is broken", f"The Word file cannot be read ({error}).") from error
     blocks: list[Heading | Block] = []
     if body is not None:
