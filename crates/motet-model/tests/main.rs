@@ -4,6 +4,7 @@ mod explaining;
 mod hostile;
 mod language;
 mod lints;
+mod looking;
 mod mistakes;
 mod overlays;
 mod schema;
