@@ -11,7 +11,7 @@ use std::{
 };
 
 /// How long anything in these tests may take on a machine that is busy with other tests.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A service that answers with what it is: `GET /env` its environment, `GET /who` its process, `GET /healthz` 200, `GET /slow?ms=` late.
 const SERVICE: &str = r#"
@@ -39,13 +39,13 @@ class Server(http.server.ThreadingHTTPServer):
 Server(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 "#;
 
-pub struct Scratch {
+pub(crate) struct Scratch {
     dir: tempfile::TempDir,
 }
 
 impl Scratch {
     /// A system with this definition. `service.py` is there for its services.
-    pub fn new(definition: &str) -> Self {
+    pub(crate) fn new(definition: &str) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         fs::write(dir.path().join("service.py"), SERVICE).expect("written");
         let scratch = Self { dir };
@@ -53,47 +53,47 @@ impl Scratch {
         scratch
     }
 
-    pub fn define(&self, definition: &str) {
+    pub(crate) fn define(&self, definition: &str) {
         fs::write(self.path().join("motet.yaml"), definition).expect("written");
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_motet"));
         command.arg("-C").arg(self.path()).args(arguments).env_remove("MOTET_FILE").env_remove("MOTET_STATE");
         command.env_remove("MOTET_PROFILE").env("NO_COLOR", "1").stdin(Stdio::null());
         command
     }
 
-    pub fn motet(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn motet(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().expect("motet runs")
     }
 
     /// Runs a command that must succeed.
-    pub fn done(&self, arguments: &[&str]) -> String {
+    pub(crate) fn done(&self, arguments: &[&str]) -> String {
         let output = self.motet(arguments);
         assert!(output.status.success(), "motet {arguments:?} failed: {}", shown(&output));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    pub fn up(&self) {
+    pub(crate) fn up(&self) {
         self.done(&["up", "--detach", "--wait", "--wait-timeout", "60s"]);
     }
 
-    pub fn ps(&self) -> Value {
+    pub(crate) fn ps(&self) -> Value {
         serde_json::from_str(&self.done(&["ps", "--json"])).expect("JSON")
     }
 
-    pub fn service(&self, name: &str) -> Value {
+    pub(crate) fn service(&self, name: &str) -> Value {
         let system = self.ps();
         let services = system["services"].as_array().expect("services");
         services.iter().find(|service| service["name"] == name).cloned().expect("the service")
     }
 
-    pub fn pids(&self, service: &str) -> Vec<u32> {
+    pub(crate) fn pids(&self, service: &str) -> Vec<u32> {
         let service = self.service(service);
         let instances = service["instances"].as_array().expect("instances").iter();
         instances
@@ -102,16 +102,16 @@ impl Scratch {
             .collect()
     }
 
-    pub fn gateway(&self) -> String {
+    pub(crate) fn gateway(&self) -> String {
         self.ps()["gateway"]["url"].as_str().expect("a gateway").trim_start_matches("http://").to_owned()
     }
 
     /// The process that runs the system.
-    pub fn supervisor(&self) -> u32 {
+    pub(crate) fn supervisor(&self) -> u32 {
         u32::try_from(self.ps()["pid"].as_u64().expect("a pid")).expect("a pid")
     }
 
-    pub fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.path().join(".motet")
     }
 }
@@ -122,7 +122,7 @@ impl Drop for Scratch {
     }
 }
 
-pub fn shown(output: &Output) -> String {
+pub(crate) fn shown(output: &Output) -> String {
     format!(
         "{}\n--- stdout\n{}\n--- stderr\n{}",
         output.status,
@@ -132,7 +132,7 @@ pub fn shown(output: &Output) -> String {
 }
 
 /// One GET on a connection of its own: the status, or why there is none, and the body.
-pub fn get(address: &str, path: &str) -> Result<(u16, String), String> {
+pub(crate) fn get(address: &str, path: &str) -> Result<(u16, String), String> {
     let fail = |error: std::io::Error| error.to_string();
     let mut stream = TcpStream::connect(address).map_err(fail)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(fail)?;
@@ -145,7 +145,7 @@ pub fn get(address: &str, path: &str) -> Result<(u16, String), String> {
 }
 
 /// Waits until something holds.
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
@@ -153,19 +153,19 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-pub fn is_running(pid: u32) -> bool {
+pub(crate) fn is_running(pid: u32) -> bool {
     // A zombie has ended; only its parent has not looked yet.
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
-pub fn kill(pid: u32, signal: &str) {
+pub(crate) fn kill(pid: u32, signal: &str) {
     let status = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().expect("kill");
     assert!(status.success(), "kill -{signal} {pid}");
 }
 
 /// Waits for the end of a child, with a limit.
-pub fn ended(child: &mut Child) -> std::process::ExitStatus {
+pub(crate) fn ended(child: &mut Child) -> std::process::ExitStatus {
     let mut status = None;
     until("the process has ended", || {
         status = child.try_wait().expect("a child");

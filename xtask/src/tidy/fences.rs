@@ -21,7 +21,11 @@ pub const TABLE: &[(&[&str], &[&str], &str)] = &[
         "calls go out from the typed client, the adapters and the binary",
     ),
     (&["utoipa"], &["motet-api"], "documents are generated from wire types, and wire types live in the API"),
-    (&["serde-saphyr"], &["motet-model", "motet"], "YAML is read in one place, behind motet_model::source"),
+    (
+        &["granit-parser", "serde-saphyr"],
+        &["motet-model", "motet"],
+        "YAML is read in one place, behind motet_model::source",
+    ),
     (&["schemars"], &["motet-model"], "the schema of the definition is made where the definition is read"),
     (&["miette", "ariadne"], &["motet-model", "motet"], "diagnostics are made by the model and shown by the binary"),
     (&["clap", "clap_complete"], &["motet", "xtask"], "only a binary has a command line"),

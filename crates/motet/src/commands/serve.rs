@@ -43,7 +43,7 @@ pub(crate) async fn run(global: &Global, arguments: &Serve) -> Result<Exit> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
-    let detached = arguments.attached.then(|| standard_input_ends()).transpose()?;
+    let detached = arguments.attached.then(standard_input_ends).transpose()?;
 
     let options = Options { place: place.clone(), profiles: global.profiles.clone(), watch: arguments.watch };
     let mut session = Session::start(loaded, options).await?;

@@ -34,6 +34,7 @@ pub(crate) fn of(system: &System, place: &Place) -> Result<Stores> {
 }
 
 /// A failure as a person reads it: what, what to do, where to read more.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` wants")]
 pub(crate) fn told(error: StoreError) -> anyhow::Error {
     anyhow::anyhow!("{error}\n  {} ({})", error.help(), error.code())
 }
