@@ -50,7 +50,7 @@ def main() -> int:
     questions = [json.loads(line) for line in (HERE / "questions.jsonl").read_text().splitlines()]
     corpus = {path.relative_to(asked.corpus).as_posix(): _parse(path) for path in sorted(asked.corpus.rglob("*.md"))}
     _answerable(questions, corpus)
-    with _running(asked.programs) as index:
+    with _running(asked.programs.resolve()) as index:
         for name, document in corpus.items():
             _call("PUT", f"{index}/documents/{urllib.parse.quote(name, safe='')}", document)
         ranks = {mode: [_rank(index, question, mode) for question in questions] for mode in MODES}

@@ -1,7 +1,10 @@
 //! One ranking out of two: reciprocal rank fusion (Cormack, Clarke and Büttcher 2009).
 //!
-//! BM25 scores and dot products have no common scale; ranks have. A passage's score is the sum of `weight / (K + rank)`
+//! BM25 scores and dot products have no common scale; ranks have. A passage's score is the sum of `1 / (K + rank)`
 //! over the rankings that it stands in.
+//!
+//! Measured over the evaluation's questions, it finds more than either half alone; scaled scores and other weights were
+//! within two questions of it, which is no reason to have numbers that need tuning.
 
 use crate::projection::{Key, Scored};
 use std::collections::BTreeMap;

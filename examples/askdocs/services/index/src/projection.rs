@@ -81,8 +81,8 @@ struct Content {
 impl Projection {
     /// An empty projection: everything is still to be caught up with.
     pub fn new() -> Result<Self, ProjectionError> {
-        let content = Content { versions: BTreeMap::new(), text: TextIndex::new()? };
-        Ok(Self { content: RwLock::new(content), mark: AtomicI64::new(i64::MIN), catching_up: Mutex::new(()) })
+        let content = RwLock::new(Content::empty()?);
+        Ok(Self { content, mark: AtomicI64::new(i64::MIN), catching_up: Mutex::new(()) })
     }
 
     /// Brings it into step with the store; costs next to nothing when nothing has changed.
@@ -101,7 +101,12 @@ impl Projection {
         }
         let gone: Vec<i64> = held.difference(&wanted).copied().collect();
         if !added.is_empty() || !gone.is_empty() {
-            self.content.write().change(&gone, added)?;
+            let mut content = self.content.write();
+            if let Err(error) = content.change(&gone, added) {
+                // Half of it may be in. Empty is a state that the next one to come by knows how to leave.
+                *content = Content::empty()?;
+                return Err(error);
+            }
         }
         self.mark.store(mark, Memory::Release);
         Ok(())
@@ -140,6 +145,10 @@ impl Projection {
 }
 
 impl Content {
+    fn empty() -> Result<Self, ProjectionError> {
+        Ok(Self { versions: BTreeMap::new(), text: TextIndex::new()? })
+    }
+
     fn change(&mut self, gone: &[i64], added: Vec<(i64, Version)>) -> Result<(), ProjectionError> {
         for &number in gone {
             self.text.remove(number);

@@ -27,8 +27,10 @@ impl Instance {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let ready = lines.map_while(Result::ok).find_map(|line| Some(line.split_once("ready on ")?.1.to_owned()));
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let ready = lines.find_map(|line| Some(line.split_once("ready on ")?.1.to_owned()));
+        // The rest of its log is of no interest, but has to be read: a full pipe would stop it.
+        std::thread::spawn(move || lines.for_each(drop));
         Self { child, address: ready.expect("it ended before it was ready") }
     }
 
