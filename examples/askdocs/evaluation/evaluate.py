@@ -118,8 +118,8 @@ def _mrr(ranks: list[int | None]) -> float:
 
 
 def _new_baseline(measured: dict) -> dict:
-    """A little below what was measured: the book changes, and one question more or less is no change for the worse."""
-    least = {name: round(value - 0.03, 2) for name, value in measured["hybrid"].items()}
+    """A little below what was measured: the book changes, and two questions more or less are no change for the worse."""
+    least = {name: round(value - 0.05, 2) for name, value in measured["hybrid"].items()}
     return {"least": least, "margin_below_either_half": 0.03, "measured": measured}
 
 
