@@ -4,8 +4,9 @@ use chassis::{environment, serve};
 use embedder::api::Embedder;
 use embedder::encoder::Encoder;
 use std::error::Error;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 /// Cores that one instance takes unless `EMBEDDER_THREADS` says otherwise: the other services want some too.
@@ -14,6 +15,9 @@ const THREADS_DEFAULT_MAX: usize = 4;
 #[tokio::main]
 async fn main() -> ExitCode {
     serve::start_log();
+    if let Err(error) = keep_operations_on_one_thread() {
+        tracing::warn!("each operation takes several threads: {error}");
+    }
     match start().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -35,4 +39,15 @@ async fn start() -> Result<(), Box<dyn Error>> {
     tracing::info!("model loaded from {} in {} ms, {threads} threads", folder.display(), began.elapsed().as_millis());
     serve::run("embedder", Embedder::new(encoder, running, waiting).routes()).await?;
     Ok(())
+}
+
+/// The encoder runs whole batches beside each other on a bounded pool. By default candle would also split each operation
+/// over threads of its own, as many as there are cores: beyond the bound, and slower by a fifth for a network this small.
+/// It reads how many it may take from the environment only, so the program replaces itself, once, by itself with that set.
+fn keep_operations_on_one_thread() -> std::io::Result<()> {
+    let wanted = [("CANDLE_NUM_THREADS", "1"), ("RAYON_NUM_THREADS", "1")];
+    if wanted.iter().all(|(name, value)| std::env::var(name).is_ok_and(|found| found == *value)) {
+        return Ok(());
+    }
+    Err(Command::new(std::env::current_exe()?).args(std::env::args_os().skip(1)).envs(wanted).exec())
 }
