@@ -1,5 +1,7 @@
 //! What is around every service's routes, over HTTP in the process.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use axum::routing::get;
