@@ -260,6 +260,8 @@ fn to_number(signal: Signal) -> Number {
         Signal::Int => Number::SIGINT,
         Signal::Quit => Number::SIGQUIT,
         Signal::Hup => Number::SIGHUP,
+        Signal::Usr1 => Number::SIGUSR1,
+        Signal::Usr2 => Number::SIGUSR2,
         Signal::Kill => Number::SIGKILL,
     }
 }

@@ -247,6 +247,10 @@ pub enum Signal {
     Quit,
     /// SIGHUP.
     Hup,
+    /// SIGUSR1.
+    Usr1,
+    /// SIGUSR2.
+    Usr2,
     /// SIGKILL.
     Kill,
 }
@@ -258,6 +262,8 @@ impl fmt::Display for Signal {
             Self::Int => "SIGINT",
             Self::Quit => "SIGQUIT",
             Self::Hup => "SIGHUP",
+            Self::Usr1 => "SIGUSR1",
+            Self::Usr2 => "SIGUSR2",
             Self::Kill => "SIGKILL",
         })
     }

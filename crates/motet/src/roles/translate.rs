@@ -100,6 +100,8 @@ fn signal(name: &str) -> Signal {
         "INT" => Signal::Int,
         "QUIT" => Signal::Quit,
         "HUP" => Signal::Hup,
+        "USR1" => Signal::Usr1,
+        "USR2" => Signal::Usr2,
         "KILL" => Signal::Kill,
         _ => Signal::Term,
     }
