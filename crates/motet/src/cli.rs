@@ -22,13 +22,21 @@ pub(crate) struct Global {
     #[arg(short = 'C', long = "directory", global = true, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
     /// The definition; looked for as motet.yaml in this folder and its parents when not given.
-    #[arg(long, global = true, value_name = "FILE", env = "MOTET_FILE")]
+    #[arg(long, global = true, value_name = "FILE", env = "MOTET_FILE", hide_env_values = true)]
     pub(crate) file: Option<PathBuf>,
     /// Lay this profile over the definition; may be given several times.
-    #[arg(short, long = "profile", global = true, value_name = "NAME", env = "MOTET_PROFILE", value_delimiter = ',')]
+    #[arg(
+        short,
+        long = "profile",
+        global = true,
+        value_name = "NAME",
+        env = "MOTET_PROFILE",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
     pub(crate) profiles: Vec<String>,
     /// Where the system keeps its state; `.motet` beside the definition when not given.
-    #[arg(long, global = true, value_name = "DIR", env = "MOTET_STATE")]
+    #[arg(long, global = true, value_name = "DIR", env = "MOTET_STATE", hide_env_values = true)]
     pub(crate) state: Option<PathBuf>,
     /// Print JSON instead of text.
     #[arg(long, global = true)]
