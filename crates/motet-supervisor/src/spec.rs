@@ -284,8 +284,8 @@ pub struct RestartPolicy {
 
 impl Default for RestartPolicy {
     fn default() -> Self {
-        let backoff = Backoff { initial: Duration::from_millis(100), max: Duration::from_secs(30), factor: 2.5 };
-        Self { policy: Restart::Always, backoff, crash_loop_after: 5, reset_after: Duration::from_secs(30) }
+        let backoff = Backoff { initial: Duration::from_millis(100), max: Duration::from_secs(30), factor: 2.0 };
+        Self { policy: Restart::Always, backoff, crash_loop_after: 5, reset_after: Duration::from_secs(5) }
     }
 }
 
