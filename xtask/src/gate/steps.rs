@@ -116,13 +116,13 @@ fn rust_services(shell: &mut Shell) -> Result<()> {
 fn python_services(shell: &mut Shell) -> Result<()> {
     PYTHON_SERVICES.iter().try_for_each(|service| {
         shell.enter(&format!("examples/askdocs/services/{service}"))?;
-        python_tests(shell)
+        python_tests(shell, "-q")
     })
 }
 
-fn python_tests(shell: &mut Shell) -> Result<()> {
+fn python_tests(shell: &mut Shell, detail: &str) -> Result<()> {
     shell.run("sh", &["build.sh", "test"])?;
-    shell.run(".venv/bin/python", &["-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no"])
+    shell.run(".venv/bin/python", &["-m", "pytest", detail, "-p", "no:cacheprovider", "--color=no"])
 }
 
 fn web(shell: &mut Shell) -> Result<()> {
@@ -142,5 +142,6 @@ fn end_to_end(shell: &mut Shell) -> Result<()> {
     // so that `--only end-to-end` runs what is there now.
     shell.run("cargo", &["test", "--locked", "--workspace", "--no-run"])?;
     shell.set("MOTET_BIN", motet.display().to_string()).enter("examples/askdocs/tests")?;
-    python_tests(shell)
+    // A line for each: they take minutes together, and their names say what is being shown.
+    python_tests(shell, "-v")
 }
