@@ -27,6 +27,8 @@ ENOUGH = ((0.65, 0.0), (0.48, 0.35), (0.34, 0.60), (0.15, 0.95))
 WORDS_ALONE = 0.45
 UNDER_THE_HEADING = 0.5  # what a word counts that stands in the heading or the title instead
 SHORT_WORDS, SHORT = 4, 0.9  # a few words under a fitting heading look better than they are
+# A heading that asks the question is answered by what stands under it, unless that has nothing to do with it.
+THE_QUESTION_ITSELF, UNRELATED = 0.85, 0.2
 # What a further sentence needs: nearly as good as the best, and not the same once more.
 NEARLY = 0.88
 SAME_MEANING, SAME_WORDS = 0.90, 0.60
@@ -44,6 +46,7 @@ class _Scored:
     hit: Hit
     meaning: float | None
     overlap: float
+    headed: float  # the share of the question's words that its heading holds
     score: float
     vector: list[float] | None
 
@@ -61,11 +64,10 @@ def choose(question: str, hits: list[Hit], sentences: list[Sentence], vectors: l
     """The sentences that answer, in reading order; none when nothing is relevant enough."""
     scored = _score(question, hits, sentences, vectors)
     scored.sort(key=lambda s: (-s.score, s.sentence.hit, s.sentence.place))
-    if not scored or not _answers(scored[0]):
-        return []
+    answering = [candidate for candidate in scored if _answers(candidate)]
     chosen: list[_Scored] = []
-    for candidate in scored:
-        near = candidate.score >= NEARLY * scored[0].score and _answers(candidate)
+    for candidate in answering:
+        near = candidate.score >= NEARLY * answering[0].score
         if near and not any(_same(candidate, other) for other in chosen):
             chosen.append(candidate)
         if len(chosen) == SENTENCES_MAX:
@@ -84,7 +86,8 @@ def _score(question: str, hits: list[Hit], sentences: list[Sentence], vectors: l
     scored = []
     for number, sentence in enumerate(sentences):
         hit = hits[sentence.hit]
-        around = set(words(f"{hit.heading or ''} {hit.title}"))
+        heading = set(words(hit.heading or ""))
+        around = heading | set(words(hit.title))
         overlap = sum(weight[word] * _said(word, said[number], around) for word in asked) / whole
         meaning = sum(a * b for a, b in zip(vectors[0], vectors[number + 1])) if vectors else None
         rank = 1 / (1 + sentence.hit)
@@ -92,7 +95,8 @@ def _score(question: str, hits: list[Hit], sentences: list[Sentence], vectors: l
         score = (WORDS * overlap + RANK * rank) / total if meaning is None else MEANING * meaning + WORDS * overlap + RANK * rank
         score += DEFINES if subject and subject.match(sentence.core) else 0.0
         score *= SHORT if len(said[number]) < SHORT_WORDS else 1.0
-        scored.append(_Scored(sentence, hit, meaning, overlap, score, vectors[number + 1] if vectors else None))
+        headed = sum(weight[word] for word in asked & heading) / whole
+        scored.append(_Scored(sentence, hit, meaning, overlap, headed, score, vectors[number + 1] if vectors else None))
     return scored
 
 
@@ -112,6 +116,8 @@ def _definition_of(question: str) -> re.Pattern[str] | None:
 def _answers(candidate: _Scored) -> bool:
     if candidate.meaning is None:
         return candidate.overlap >= WORDS_ALONE
+    if candidate.headed >= THE_QUESTION_ITSELF and candidate.meaning >= UNRELATED:
+        return True
     return any(candidate.meaning >= meaning and candidate.overlap >= overlap for meaning, overlap in ENOUGH)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import httpx
+from answerer import extractive
+from answerer.callees import Hit
 from conftest import PASSAGES, Callees, ask, assert_contract, streamed
 
 
@@ -28,6 +30,19 @@ def test_what_the_documents_do_not_say_is_not_answered(client: httpx.Client) -> 
     answer = ask(client, "What will the weather be tomorrow when I cook?")
     assert answer["answer"] == "The documents do not say anything about that."
     assert answer["citations"] == []
+
+
+def test_a_heading_that_asks_the_question_is_answered_by_what_stands_under_it() -> None:
+    def quotes(heading: str, meaning: float) -> list[extractive.Quote]:
+        text = "Programs replace their files in place while others run."
+        hits = [Hit("faq", "FAQ", "faq#1", text, heading, None, 0, 1.0)]
+        sentences = extractive.candidates(hits)
+        vectors = [[1.0, 0.0], *([meaning, (1 - meaning**2) ** 0.5] for _ in sentences)]
+        return extractive.choose("How can I keep my Debian system current?", hits, sentences, vectors)
+
+    assert quotes("9.1. How can I keep my Debian system current?", 0.4)
+    assert not quotes("9.2. How can I remove my Debian system?", 0.4), "half of a question is another question"
+    assert not quotes("9.1. How can I keep my Debian system current?", 0.1), "and nonsense stays nonsense"
 
 
 def test_nothing_found_is_said_as_well(client: httpx.Client, callees: Callees) -> None:
