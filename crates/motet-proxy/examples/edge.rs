@@ -7,7 +7,7 @@ use motet_kernel::{
     id::InstanceId,
     task::TaskGroup,
 };
-use motet_proxy::{Config, EdgePolicy, EdgeSpec, Protocol, Proxy};
+use motet_proxy::{Config, EdgeSpec, Proxy};
 use std::{error::Error, net::SocketAddr, num::NonZeroUsize};
 use tokio::sync::watch;
 
@@ -28,13 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let group = TaskGroup::new();
     let proxy = Proxy::start(config, &group)?;
-    let edge = EdgeSpec {
-        name: "caller->callee".parse()?,
-        policy: EdgePolicy::default(),
-        protocol: Protocol::Http1,
-        endpoints: watched,
-        listen: Some(listen),
-    };
+    let edge = EdgeSpec { listen: Some(listen), ..EdgeSpec::new("caller->callee".parse()?, watched) };
     proxy.apply(vec![edge], None).await?;
     group.cancelled().await;
     Ok(())

@@ -19,19 +19,13 @@
 //!
 //! ```
 //! use motet_kernel::{endpoint::EndpointSet, task::TaskGroup};
-//! use motet_proxy::{Config, EdgePolicy, EdgeSpec, Protocol, Proxy};
+//! use motet_proxy::{Config, EdgeSpec, Proxy};
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let group = TaskGroup::new();
 //! let proxy = Proxy::start(Config::default(), &group)?;
 //! let (_publish, endpoints) = tokio::sync::watch::channel(EndpointSet::default());
-//! let edge = EdgeSpec {
-//!     name: "answerer->embedder".parse()?,
-//!     policy: EdgePolicy::default(),
-//!     protocol: Protocol::Http1,
-//!     endpoints,
-//!     listen: None,
-//! };
+//! let edge = EdgeSpec::new("answerer->embedder".parse()?, endpoints);
 //! let addresses = proxy.apply(vec![edge], None).await?;
 //! println!("EMBEDDER_URL=http://{}", addresses.edges[&"answerer->embedder".parse()?]);
 //! group.cancel();
@@ -63,7 +57,7 @@ mod worker;
 
 pub use config::Config;
 pub use error::{ApplyError, StartError};
-pub use policy::{EdgePolicy, Retry};
+pub use policy::{EdgePolicy, PathPolicy, Retry};
 pub use service::{Addresses, Handle, Proxy, StillBusy};
-pub use spec::{Door, EdgeSpec, GatewaySpec, Protocol, RouteSpec};
+pub use spec::{Callee, Door, EdgeSpec, GatewaySpec, Protocol, RouteSpec};
 pub use stats::DoorStats;

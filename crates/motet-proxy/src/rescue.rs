@@ -139,7 +139,7 @@ impl Cause {
     fn policy(&self) -> Option<String> {
         match self {
             Self::NoInstance { waited } => Some(format!("ready_wait: {}", show_duration(*waited))),
-            Self::Full { limit } => Some(format!("in_flight_max: {limit}")),
+            Self::Full { limit } => Some(format!("concurrency: {limit}")),
             Self::Deadline { limit } => Some(format!("timeout: {}", show_duration(*limit))),
             _ => None,
         }

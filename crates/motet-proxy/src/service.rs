@@ -221,7 +221,7 @@ struct Change {
 
 impl Change {
     fn edge(&mut self, spec: EdgeSpec) -> Result<(), ApplyError> {
-        let EdgeSpec { name, policy, protocol, endpoints, listen } = spec;
+        let EdgeSpec { name, policy, protocol, endpoints, listen, .. } = spec;
         let door = Door::Edge(name.clone());
         let stats = self.stats(&door)?;
         let plan = Plan { door, policy, protocol, strip: None, endpoints, stats };

@@ -1,11 +1,11 @@
 //! What the data plane is told to hold open: edges and the gateway's routes.
 
-use crate::policy::EdgePolicy;
+use crate::policy::{EdgePolicy, PathPolicy};
 use motet_kernel::{
     endpoint::{EdgeName, EndpointSet},
     name::ServiceName,
 };
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc};
 use tokio::sync::watch;
 
 /// One edge: an address of its own for one caller and one callee.
@@ -15,12 +15,40 @@ pub struct EdgeSpec {
     pub name: EdgeName,
     /// How it behaves when things go wrong.
     pub policy: EdgePolicy,
+    /// Where some paths behave otherwise.
+    pub paths: Vec<PathPolicy>,
+    /// The services that a policy names as fallbacks.
+    pub fallbacks: BTreeMap<ServiceName, Callee>,
     /// What the callee's instances speak.
     pub protocol: Protocol,
     /// Where the callee's instances answer.
     pub endpoints: watch::Receiver<EndpointSet>,
     /// Where the caller reaches it. `None`: a free port on 127.0.0.1, which the edge keeps for as long as it exists.
     pub listen: Option<SocketAddr>,
+}
+
+impl EdgeSpec {
+    /// An edge with every default.
+    pub fn new(name: EdgeName, endpoints: watch::Receiver<EndpointSet>) -> Self {
+        Self {
+            name,
+            policy: EdgePolicy::default(),
+            paths: Vec::new(),
+            fallbacks: BTreeMap::new(),
+            protocol: Protocol::default(),
+            endpoints,
+            listen: None,
+        }
+    }
+}
+
+/// A service that answers in place of another.
+#[derive(Debug, Clone)]
+pub struct Callee {
+    /// What its instances speak.
+    pub protocol: Protocol,
+    /// Where its instances answer.
+    pub endpoints: watch::Receiver<EndpointSet>,
 }
 
 /// The public way in.
@@ -43,10 +71,30 @@ pub struct RouteSpec {
     pub strip_prefix: bool,
     /// How it behaves when things go wrong.
     pub policy: EdgePolicy,
+    /// Where some paths behave otherwise.
+    pub paths: Vec<PathPolicy>,
+    /// The services that a policy names as fallbacks.
+    pub fallbacks: BTreeMap<ServiceName, Callee>,
     /// What the service's instances speak.
     pub protocol: Protocol,
     /// Where the service's instances answer.
     pub endpoints: watch::Receiver<EndpointSet>,
+}
+
+impl RouteSpec {
+    /// A route with every default.
+    pub fn new(prefix: &str, service: ServiceName, endpoints: watch::Receiver<EndpointSet>) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+            service,
+            strip_prefix: false,
+            policy: EdgePolicy::default(),
+            paths: Vec::new(),
+            fallbacks: BTreeMap::new(),
+            protocol: Protocol::default(),
+            endpoints,
+        }
+    }
 }
 
 /// What instances speak. Callers may speak HTTP/1.1 or HTTP/2 (prior knowledge) on every address, and a gRPC request goes out as HTTP/2

@@ -4,7 +4,10 @@ use crate::world::{Caller, Server, World, data, empty, full, nobody, problem, st
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use motet_kernel::task::{Kind, TaskGroup};
-use motet_proxy::{EdgePolicy, Retry};
+use motet_proxy::{
+    EdgePolicy, Retry,
+    policy::{Concurrency, Limit},
+};
 use std::{
     sync::{
         Arc,
@@ -194,9 +197,14 @@ async fn a_request_without_an_instance_is_refused_when_its_wait_is_over() {
     assert_eq!(problem["attempts"], 0);
 }
 
+fn one_at_a_time() -> EdgePolicy {
+    let concurrency = Concurrency { limit: Limit::Fixed(1), queue_max: 0, ..Concurrency::default() };
+    EdgePolicy { concurrency, ..EdgePolicy::default() }
+}
+
 #[tokio::test]
 async fn one_request_too_many_is_refused_at_once() {
-    let world = World::start(EdgePolicy { in_flight_max: 1, ..EdgePolicy::default() }).await;
+    let world = World::start(one_at_a_time()).await;
     let first = TaskGroup::new();
     let mut caller = Caller::http1(world.address, &first).await;
     first.spawn_dropping(Kind::Job, "held", async move {
@@ -205,7 +213,7 @@ async fn one_request_too_many_is_refused_at_once() {
     crate::world::eventually("it is held", || world.proxy.stats()[0].in_flight == 1).await;
     let answer = world.get("/").await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(problem(answer).await["policy"], "in_flight_max: 1");
+    assert_eq!(problem(answer).await["policy"], "concurrency: 1");
     first.cancel();
     crate::world::eventually("the first is gone", || world.proxy.stats()[0].in_flight == 0).await;
 }

@@ -27,16 +27,7 @@ async fn mirror(name: &'static str) -> Server {
 }
 
 fn route(prefix: &str, service: &str, strip_prefix: bool, world: &World) -> RouteSpec {
-    let policy = EdgePolicy::default();
-    let service = service.parse().unwrap();
-    RouteSpec {
-        prefix: prefix.to_owned(),
-        service,
-        strip_prefix,
-        policy,
-        protocol: Protocol::Http1,
-        endpoints: world.set.subscribe(),
-    }
+    RouteSpec { strip_prefix, ..RouteSpec::new(prefix, service.parse().unwrap(), world.set.subscribe()) }
 }
 
 async fn gateway(world: &World, routes: Vec<RouteSpec>) -> SocketAddr {

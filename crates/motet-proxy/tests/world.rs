@@ -56,19 +56,13 @@ impl World {
         let proxy = Proxy::start(config, &group).expect("threads are to be had");
         let set = watch::Sender::new(EndpointSet::default());
         let edge: EdgeName = "caller->callee".parse().expect("a name");
-        let spec = EdgeSpec { name: edge.clone(), policy, protocol, endpoints: set.subscribe(), listen: None };
+        let spec = EdgeSpec { policy, protocol, ..EdgeSpec::new(edge.clone(), set.subscribe()) };
         let address = proxy.apply(vec![spec], None).await.expect("a free port").edges[&edge];
         Self { group, proxy, edge, address, set }
     }
 
     pub(crate) fn spec(&self, policy: EdgePolicy) -> EdgeSpec {
-        EdgeSpec {
-            name: self.edge.clone(),
-            policy,
-            protocol: Protocol::Http1,
-            endpoints: self.set.subscribe(),
-            listen: None,
-        }
+        EdgeSpec { policy, ..EdgeSpec::new(self.edge.clone(), self.set.subscribe()) }
     }
 
     /// Lists an instance.

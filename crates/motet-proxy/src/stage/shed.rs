@@ -5,6 +5,6 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// Refuses the request when it is one too many. It has been counted already.
 pub(crate) fn admit(lane: &Lane) -> Result<(), Cause> {
-    let limit = lane.policy().in_flight_max;
+    let limit = lane.policy().concurrency.limit.most();
     if lane.plan.stats.in_flight.load(Relaxed) > limit { Err(Cause::Full { limit }) } else { Ok(()) }
 }

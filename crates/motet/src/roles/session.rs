@@ -246,17 +246,14 @@ impl Shared {
 
     fn edge(&self, name: EdgeName, policy: motet_proxy::EdgePolicy) -> EdgeSpec {
         let endpoints = self.registry.watch(&name.callee);
-        EdgeSpec { name, policy, protocol: Protocol::Http1, endpoints, listen: None }
+        EdgeSpec { policy, ..EdgeSpec::new(name, endpoints) }
     }
 
     fn route(&self, prefix: &str, route: &motet_model::system::Route) -> RouteSpec {
         RouteSpec {
-            prefix: prefix.to_owned(),
-            service: route.to.clone(),
             strip_prefix: route.strip_prefix,
             policy: translate::policy(route.timeout, &route.retry),
-            protocol: Protocol::Http1,
-            endpoints: self.registry.watch(&route.to),
+            ..RouteSpec::new(prefix, route.to.clone(), self.registry.watch(&route.to))
         }
     }
 
