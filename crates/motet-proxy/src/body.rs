@@ -13,18 +13,107 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::{
     cell::RefCell,
+    future::Future,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
+use tokio::time::{Sleep, sleep};
 
 /// Why an answer ended before it was complete.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Cut {
     #[error("the instance broke off its answer")]
-    Upstream(#[source] hyper::Error),
+    Upstream(#[source] InboundError),
     #[error("the deadline passed while the answer was under way")]
     Deadline,
+    #[error("the answer was silent for longer than the policy lets it")]
+    Idle,
+}
+
+/// Why an instance's body broke.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InboundError {
+    #[error(transparent)]
+    Hyper(#[from] hyper::Error),
+    #[error("an injected fault cut it")]
+    Injected,
+}
+
+/// An instance's body, or one in its place.
+pub(crate) enum Inbound {
+    Live(Incoming),
+    Made(Option<Bytes>),
+    Tampered(Box<Tampered>),
+}
+
+/// An instance's body under an injected fault.
+pub(crate) struct Tampered {
+    incoming: Incoming,
+    /// How many bytes may still pass.
+    left: Option<u64>,
+    rate: Option<u64>,
+    /// Until when nothing passes.
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl Tampered {
+    pub(crate) fn new(incoming: Incoming, left: Option<u64>, rate: Option<u64>) -> Self {
+        Self { incoming, left, rate, pause: None }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, InboundError>>> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
+        if self.left == Some(0) {
+            return Poll::Ready(Some(Err(InboundError::Injected)));
+        }
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx)?);
+        let Some(frame) = frame else { return Poll::Ready(None) };
+        let Ok(mut data) = frame.into_data() else { return Poll::Ready(None) };
+        if let Some(left) = &mut self.left {
+            data.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+            *left -= data.len() as u64;
+        }
+        if let Some(rate) = self.rate {
+            let takes = Duration::from_secs_f64(data.len() as f64 / rate as f64);
+            self.pause = Some(Box::pin(sleep(takes)));
+        }
+        Poll::Ready(Some(Ok(Frame::data(data))))
+    }
+}
+
+impl Inbound {
+    pub(crate) fn made(text: impl Into<Bytes>) -> Self {
+        Self::Made(Some(text.into()).filter(|text: &Bytes| !text.is_empty()))
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, InboundError>>> {
+        match self {
+            Self::Live(incoming) => Pin::new(incoming).poll_frame(cx).map_err(InboundError::from),
+            Self::Made(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Self::Tampered(tampered) => tampered.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Live(incoming) => incoming.is_end_stream(),
+            Self::Made(text) => text.is_none(),
+            Self::Tampered(tampered) => tampered.pause.is_none() && tampered.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Live(incoming) => incoming.size_hint(),
+            Self::Made(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
+            Self::Tampered(_) => SizeHint::default(),
+        }
+    }
 }
 
 /// What the caller gets.
@@ -37,7 +126,7 @@ pub(crate) enum Reply {
 
 /// An instance's answer and what ends with it.
 pub(crate) struct Streamed {
-    incoming: Incoming,
+    incoming: Inbound,
     /// Gone as soon as the answer is complete.
     flight: Option<Flight>,
 }
@@ -47,7 +136,7 @@ impl Reply {
         Self::Made(Some(text.into()).filter(|text: &Bytes| !text.is_empty()))
     }
 
-    pub(crate) fn streamed(incoming: Incoming, flight: Flight) -> Self {
+    pub(crate) fn streamed(incoming: Inbound, flight: Flight) -> Self {
         let mut streamed = Streamed { incoming, flight: Some(flight) };
         streamed.end_if_complete();
         Self::Streamed(streamed)
@@ -60,6 +149,38 @@ impl Streamed {
             && let Some(flight) = self.flight.take()
         {
             flight.complete();
+        }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match self.incoming.poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(flight) = &mut self.flight {
+                    flight.passed(&frame);
+                }
+                self.end_if_complete();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                if let Some(flight) = self.flight.take() {
+                    flight.complete();
+                }
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                if let Some(flight) = self.flight.take() {
+                    flight.broken();
+                }
+                Poll::Ready(Some(Err(Cut::Upstream(error))))
+            }
+            Poll::Pending => {
+                let Some(flight) = &mut self.flight else { return Poll::Pending };
+                let cut = ready!(flight.poll_limit(cx));
+                if let Some(flight) = self.flight.take() {
+                    flight.broken();
+                }
+                Poll::Ready(Some(Err(cut)))
+            }
         }
     }
 }
@@ -76,35 +197,9 @@ impl Body for Reply {
     type Error = Cut;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        let streamed = match self.get_mut() {
-            Self::Made(text) => return Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
-            Self::Streamed(streamed) => streamed,
-        };
-        match Pin::new(&mut streamed.incoming).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                streamed.end_if_complete();
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(None) => {
-                if let Some(flight) = streamed.flight.take() {
-                    flight.complete();
-                }
-                Poll::Ready(None)
-            }
-            Poll::Ready(Some(Err(error))) => {
-                if let Some(flight) = streamed.flight.take() {
-                    flight.cut();
-                }
-                Poll::Ready(Some(Err(Cut::Upstream(error))))
-            }
-            Poll::Pending => {
-                let Some(flight) = &mut streamed.flight else { return Poll::Pending };
-                ready!(flight.poll_deadline(cx));
-                if let Some(flight) = streamed.flight.take() {
-                    flight.cut();
-                }
-                Poll::Ready(Some(Err(Cut::Deadline)))
-            }
+        match self.get_mut() {
+            Self::Made(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Self::Streamed(streamed) => streamed.poll_frame(cx),
         }
     }
 
@@ -175,6 +270,14 @@ impl Source {
         self.0.as_ref().is_none_or(|kept| kept.borrow().intact)
     }
 
+    /// Whether all of it has come and is kept, so that two tries can send it at the same time.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.0.as_ref().is_none_or(|kept| {
+            let kept = kept.borrow();
+            kept.intact && (kept.ended || kept.incoming.is_end_stream())
+        })
+    }
+
     /// The body for the next try. Ends the turn of the one before.
     pub(crate) fn next_try(&self) -> Outbound {
         Outbound(self.0.as_ref().map(|kept| {
@@ -206,7 +309,8 @@ impl Body for Outbound {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CallerBroke>>> {
         let Some((kept, turn, position)) = &mut self.get_mut().0 else { return Poll::Ready(None) };
         let kept = &mut *kept.borrow_mut();
-        if kept.turn != *turn {
+        // What is kept may be read by two tries at once; what is still to come, by the latest only.
+        if kept.turn != *turn && !(kept.intact && kept.ended) {
             return Poll::Ready(Some(Err(CallerBroke)));
         }
         if let Some(part) = kept.frames.get(*position) {

@@ -53,6 +53,14 @@ pub struct GivenTwice {
     pub door: Door,
 }
 
+/// There is no such edge or route.
+#[derive(Debug, thiserror::Error)]
+#[error("{door} is not open")]
+pub struct NotOpen {
+    /// Which was meant.
+    pub door: Door,
+}
+
 /// The data plane has been asked to stop.
 #[derive(Debug, thiserror::Error)]
 #[error("the data plane is stopping")]

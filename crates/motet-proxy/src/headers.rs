@@ -18,6 +18,9 @@ use std::{fmt::Write, net::IpAddr, time::Duration};
 
 pub(crate) const CALLER: HeaderName = HeaderName::from_static("x-motet-caller");
 pub(crate) const DEADLINE: HeaderName = HeaderName::from_static("x-motet-deadline-ms");
+/// Whom the gateway knows the caller to be.
+pub(crate) const SUBJECT: HeaderName = HeaderName::from_static("x-motet-subject");
+const PRIORITY: HeaderName = HeaderName::from_static("priority");
 pub(crate) const ATTEMPT: HeaderName = HeaderName::from_static("x-motet-attempt");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -66,6 +69,15 @@ pub(crate) fn put_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
 pub(crate) fn deadline(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(DEADLINE)?.to_str().ok()?;
     text.parse().ok().map(Duration::from_millis)
+}
+
+/// The urgency that the caller gives its request, from 0 (first) to 7 (RFC 9218, section 4.1). Of the structured field only the one
+/// parameter is looked for; what is malformed is as good as missing, as section 4 says.
+pub(crate) fn urgency(headers: &HeaderMap) -> Option<u8> {
+    let text = headers.get(PRIORITY)?.to_str().ok()?;
+    let digit = text.split(',').find_map(|part| part.trim().strip_prefix("u="))?;
+    let urgency = digit.split(';').next()?.trim().parse().ok()?;
+    (urgency <= 7).then_some(urgency)
 }
 
 /// Says whom the gateway serves. What came from outside under these names is replaced, because nobody vouches for it.
@@ -152,13 +164,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_makes_it_panic(name in "(connection|te|upgrade|x-motet-deadline-ms)", value in "\\PC{0,40}") {
+        fn no_header_makes_it_panic(name in "(connection|te|upgrade|priority|x-motet-deadline-ms)", value in "\\PC{0,40}") {
             let mut headers = HeaderMap::new();
             if let Ok(value) = HeaderValue::from_str(&value) {
                 headers.insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.clone());
                 set_forwarded(&mut headers, IpAddr::from([127, 0, 0, 1]), Some(&value));
             }
-            let _ = (upgrade(&headers), deadline(&headers));
+            let _ = (upgrade(&headers), deadline(&headers), urgency(&headers));
             strip_hop_by_hop(&mut headers);
             prop_assert!(!headers.contains_key(header::CONNECTION));
         }

@@ -33,11 +33,18 @@
 //! # Ok(()) }
 //! ```
 
+mod adaptive;
 mod bind;
 mod body;
+mod breaker;
+mod budget;
+mod bulkhead;
 pub mod config;
+mod door;
 pub mod error;
+pub mod fault;
 mod flight;
+mod grpc;
 mod headers;
 mod holder;
 mod journey;
@@ -46,6 +53,7 @@ mod listener;
 mod load;
 pub mod policy;
 mod pool;
+mod rate;
 mod rescue;
 pub mod service;
 pub mod spec;

@@ -72,6 +72,11 @@ impl Listener {
         self.target.replace(Rc::new(target));
     }
 
+    /// How long what is under way may take to end when the listener closes.
+    pub(crate) fn grace(&self) -> Duration {
+        self.config.stop_grace
+    }
+
     fn idle_max(&self) -> Duration {
         if self.target().is_gateway() { self.config.gateway_idle } else { self.config.edge_idle }
     }

@@ -15,7 +15,13 @@ use motet_kernel::{
     endpoint::{Authority, Endpoint},
     id::InstanceId,
 };
-use std::{cell::RefCell, io, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     net::TcpStream,
     sync::Notify,
@@ -26,6 +32,14 @@ use tokio::{
 /// How long a connection whose answer has ended may take to be ready for the next request, which is when the request's own
 /// body has ended too.
 const SETTLE: Duration = Duration::from_secs(1);
+
+/// How many requests share an HTTP/2 connection before another is made: what RFC 9113, section 6.5.2, asks of every server at least.
+const STREAMS_MAX: usize = 100;
+
+/// How long an HTTP/2 connection may be silent with requests under way before it is asked whether anybody is there, and how long the
+/// reply may take. HTTP/1 needs none: each request has its own connection and deadline.
+const PING_EVERY: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One instance.
 pub(crate) struct Upstream {
@@ -39,7 +53,7 @@ pub(crate) struct Upstream {
     idle: RefCell<Vec<Idle>>,
     /// Told when a connection becomes unused.
     unused: Rc<Notify>,
-    shared: RefCell<Option<http2::SendRequest<Outbound>>>,
+    shared: RefCell<Vec<Shared>>,
     /// So that many requests at once make one HTTP/2 connection and not many.
     dialing: tokio::sync::Mutex<()>,
 }
@@ -48,6 +62,12 @@ struct Idle {
     sender: http1::SendRequest<Outbound>,
     task: AbortHandle,
     since: Instant,
+}
+
+/// An HTTP/2 connection and how many requests share it now.
+struct Shared {
+    sender: http2::SendRequest<Outbound>,
+    streams: Rc<Cell<usize>>,
 }
 
 /// Why there is no connection.
@@ -89,8 +109,11 @@ impl Upstream {
     /// A connection that has served before and is still open, the most recently used first.
     pub(crate) fn reuse(self: &Rc<Self>, protocol: Protocol) -> Option<Lease> {
         if protocol == Protocol::H2c {
-            let sender = self.shared.borrow().as_ref().filter(|sender| !sender.is_closed())?.clone();
-            return Some(self.lease(Wire::H2(sender), true));
+            let mut shared = self.shared.borrow_mut();
+            shared.retain(|shared| !shared.sender.is_closed());
+            let least = shared.iter().min_by_key(|shared| shared.streams.get())?;
+            let wire = (least.streams.get() < STREAMS_MAX).then(|| least.wire())?;
+            return Some(self.lease(wire, true));
         }
         loop {
             let Idle { sender, task, .. } = self.idle.borrow_mut().pop()?;
@@ -140,6 +163,8 @@ impl Upstream {
         let (sender, connection) = http2::Builder::new(LocalSpawn)
             .timer(TokioTimer::new())
             .adaptive_window(true)
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_TIMEOUT)
             .handshake(io)
             .await
             .map_err(failed)?;
@@ -148,8 +173,10 @@ impl Upstream {
                 tracing::debug!(%error, "connection to an instance ended");
             }
         });
-        *self.shared.borrow_mut() = Some(sender.clone());
-        Ok(self.lease(Wire::H2(sender), false))
+        let shared = Shared { sender, streams: Rc::default() };
+        let wire = shared.wire();
+        self.shared.borrow_mut().push(shared);
+        Ok(self.lease(wire, false))
     }
 
     fn lease(self: &Rc<Self>, wire: Wire, reused: bool) -> Lease {
@@ -172,9 +199,32 @@ impl Upstream {
     }
 }
 
+impl Shared {
+    fn wire(&self) -> Wire {
+        self.streams.set(self.streams.get() + 1);
+        Wire::H2 { sender: self.sender.clone(), stream: Stream(Rc::clone(&self.streams)) }
+    }
+}
+
+/// One of the requests on an HTTP/2 connection.
+struct Stream(Rc<Cell<usize>>);
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
 enum Wire {
-    H1 { sender: http1::SendRequest<Outbound>, task: AbortHandle },
-    H2(http2::SendRequest<Outbound>),
+    H1 {
+        sender: http1::SendRequest<Outbound>,
+        task: AbortHandle,
+    },
+    H2 {
+        sender: http2::SendRequest<Outbound>,
+        #[expect(dead_code, reason = "counts while it lives")]
+        stream: Stream,
+    },
 }
 
 /// The use of one connection for one request. Dropped before [`Lease::finish`], it closes an HTTP/1 connection at once; an HTTP/2 stream
@@ -194,7 +244,7 @@ impl Lease {
     ) -> Result<Response<Incoming>, TrySendError<Request<Outbound>>> {
         match self.wire.as_mut().expect("it is there until the lease ends") {
             Wire::H1 { sender, .. } => sender.try_send_request(request).await,
-            Wire::H2(sender) => sender.try_send_request(request).await,
+            Wire::H2 { sender, .. } => sender.try_send_request(request).await,
         }
     }
 

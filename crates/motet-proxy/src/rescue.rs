@@ -2,7 +2,7 @@
 //!
 //! 502 means that the outcome is unknown, 503 that nothing was done and it may be tried again, 504 that time ran out.
 
-use crate::{body::Reply, journey::Journey, spec::Door};
+use crate::{body::Reply, grpc, journey::Journey, spec::Door};
 use http::{HeaderValue, Response, StatusCode, header};
 use motet_kernel::quantity::show_duration;
 use serde_json::{Map, Value};
@@ -21,8 +21,16 @@ pub(crate) enum Cause {
     CallerBroke,
     /// No instance was ready, for as long as the policy lets wait.
     NoInstance { waited: Duration },
-    /// As many requests as the policy allows are under way.
-    Full { limit: u32 },
+    /// As many requests as the policy allows are under way, and as many as it allows wait.
+    Full { limit: u32, queue: u32 },
+    /// Its turn did not come.
+    Queued { limit: u32, waited: Duration },
+    /// It came sooner than the policy allows.
+    TooMany { requests: u32, per: Duration, again: Duration },
+    /// All instances are ejected.
+    Open { again: Duration },
+    /// No try gave an answer in time, and there was time for no other.
+    Slow { key: &'static str, limit: Duration },
     /// The deadline passed.
     Deadline { limit: Duration },
     /// No connection could be made, so nothing was sent.
@@ -43,10 +51,13 @@ pub(crate) enum Kind {
     Deadline,
     Unreachable,
     Broken,
+    TooMany,
+    Open,
+    Slow,
 }
 
 impl Kind {
-    pub(crate) const COUNT: usize = 9;
+    pub(crate) const COUNT: usize = 12;
     pub(crate) const ALL: [Self; Self::COUNT] = [
         Self::NoRoute,
         Self::Malformed,
@@ -57,6 +68,9 @@ impl Kind {
         Self::Deadline,
         Self::Unreachable,
         Self::Broken,
+        Self::TooMany,
+        Self::Open,
+        Self::Slow,
     ];
 
     /// The code whose page explains it.
@@ -71,16 +85,20 @@ impl Kind {
             Self::Deadline => "MO-proxy-203",
             Self::Unreachable => "MO-proxy-204",
             Self::Broken => "MO-proxy-205",
+            Self::TooMany => "MO-proxy-206",
+            Self::Open => "MO-proxy-207",
+            Self::Slow => "MO-proxy-208",
         }
     }
 
-    fn status(self) -> StatusCode {
+    pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Malformed | Self::CallerBroke => StatusCode::BAD_REQUEST,
             Self::Unsupported => StatusCode::NOT_IMPLEMENTED,
-            Self::NoInstance | Self::Full | Self::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Deadline => StatusCode::GATEWAY_TIMEOUT,
+            Self::NoInstance | Self::Full | Self::Unreachable | Self::Open => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
+            Self::Deadline | Self::Slow => StatusCode::GATEWAY_TIMEOUT,
             Self::Broken => StatusCode::BAD_GATEWAY,
         }
     }
@@ -96,12 +114,22 @@ impl Kind {
             Self::Deadline => "Deadline passed",
             Self::Unreachable => "No instance could be reached",
             Self::Broken => "The instance broke off",
+            Self::TooMany => "Too many requests",
+            Self::Open => "All instances are failing",
+            Self::Slow => "No instance answered in time",
         }
     }
 
-    /// After how many seconds it is worth trying again.
-    fn retry_after(self) -> Option<HeaderValue> {
-        matches!(self, Self::NoInstance | Self::Full | Self::Unreachable).then(|| HeaderValue::from_static("1"))
+    /// The same in gRPC's words.
+    fn grpc(self) -> u8 {
+        use grpc::status;
+        match self {
+            Self::NoRoute | Self::Unsupported => status::UNIMPLEMENTED,
+            Self::Malformed | Self::CallerBroke => status::INTERNAL,
+            Self::NoInstance | Self::Full | Self::Unreachable | Self::Broken | Self::Open => status::UNAVAILABLE,
+            Self::TooMany => status::RESOURCE_EXHAUSTED,
+            Self::Deadline | Self::Slow => status::DEADLINE_EXCEEDED,
+        }
     }
 }
 
@@ -113,7 +141,10 @@ impl Cause {
             Self::Unsupported(_) => Kind::Unsupported,
             Self::CallerBroke => Kind::CallerBroke,
             Self::NoInstance { .. } => Kind::NoInstance,
-            Self::Full { .. } => Kind::Full,
+            Self::Full { .. } | Self::Queued { .. } => Kind::Full,
+            Self::TooMany { .. } => Kind::TooMany,
+            Self::Open { .. } => Kind::Open,
+            Self::Slow { .. } => Kind::Slow,
             Self::Deadline { .. } => Kind::Deadline,
             Self::Unreachable { .. } => Kind::Unreachable,
             Self::Broken { .. } => Kind::Broken,
@@ -126,7 +157,20 @@ impl Cause {
             Self::Malformed(rule) | Self::Unsupported(rule) => (*rule).to_owned(),
             Self::CallerBroke => "the request body ended before it was complete".to_owned(),
             Self::NoInstance { waited } => format!("no instance became ready within {}", show_duration(*waited)),
-            Self::Full { limit } => format!("the limit of {limit} requests under way is reached"),
+            Self::Full { limit, queue } => {
+                format!(
+                    "the limit of {limit} requests under way is reached, and {queue} more urgent or earlier ones wait"
+                )
+            }
+            Self::Queued { limit, waited } => {
+                let waited = show_duration(*waited);
+                format!("the limit of {limit} requests under way is reached, and none of them ended within {waited}")
+            }
+            Self::TooMany { requests, per, .. } => {
+                format!("more than {requests} requests in {}", show_duration(*per))
+            }
+            Self::Open { .. } => "each instance has failed often enough to be left alone for a while".to_owned(),
+            Self::Slow { limit, .. } => format!("an instance gave no answer within {}", show_duration(*limit)),
             Self::Deadline { limit } => format!("no complete answer within {}", show_duration(*limit)),
             Self::Unreachable { reason } => format!("nothing was sent: {reason}"),
             Self::Broken { reason } => {
@@ -139,11 +183,39 @@ impl Cause {
     fn policy(&self) -> Option<String> {
         match self {
             Self::NoInstance { waited } => Some(format!("ready_wait: {}", show_duration(*waited))),
-            Self::Full { limit } => Some(format!("concurrency: {limit}")),
+            Self::Full { limit, .. } => Some(format!("concurrency: {limit}")),
+            Self::Queued { waited, .. } => Some(format!("concurrency.queue_wait: {}", show_duration(*waited))),
+            Self::TooMany { requests, per, .. } => Some(format!("rate: {requests}/{}", show_duration(*per))),
+            Self::Open { .. } => Some("breaker".to_owned()),
+            Self::Slow { key, limit } => Some(format!("{key}: {}", show_duration(*limit))),
             Self::Deadline { limit } => Some(format!("timeout: {}", show_duration(*limit))),
             _ => None,
         }
     }
+}
+
+impl Cause {
+    /// After how many seconds it is worth trying again.
+    fn retry_after(&self) -> Option<u64> {
+        let seconds = |again: &Duration| again.as_millis().div_ceil(1000).max(1) as u64;
+        match self {
+            Self::NoInstance { .. } | Self::Full { .. } | Self::Queued { .. } | Self::Unreachable { .. } => Some(1),
+            Self::Open { again } | Self::TooMany { again, .. } => Some(seconds(again)),
+            _ => None,
+        }
+    }
+}
+
+/// The answer to a gRPC call: trailers only, which is an answer's head that ends the stream.
+pub(crate) fn respond_grpc(cause: &Cause, journey: &Journey) -> Response<Reply> {
+    let kind = cause.kind();
+    let mut response = Response::new(Reply::Made(None));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(grpc::STATUS, HeaderValue::from(u16::from(kind.grpc())));
+    headers.insert(grpc::MESSAGE, grpc::message(&format!("{}: {} ({})", kind.title(), cause.detail(), kind.code())));
+    journey.stamp(headers);
+    response
 }
 
 /// The answer for a cause. `door` is missing where none was found.
@@ -172,8 +244,8 @@ pub(crate) fn respond(cause: &Cause, door: Option<&Door>, journey: &Journey) -> 
     *response.status_mut() = kind.status();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    if let Some(seconds) = kind.retry_after() {
-        headers.insert(header::RETRY_AFTER, seconds);
+    if let Some(seconds) = cause.retry_after() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     journey.stamp(headers);
     response

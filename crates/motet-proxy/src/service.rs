@@ -3,16 +3,21 @@
 use crate::{
     bind::bind,
     config::Config,
-    error::{ApplyError, GivenTwice, StartError, Stopping},
-    lane::Plan,
+    door::DoorState,
+    error::{ApplyError, GivenTwice, NotOpen, StartError, Stopping},
+    fault::Fault,
+    lane::{Held, Plan},
     load::Loads,
-    spec::{Door, EdgeSpec, GatewaySpec},
-    stats::{DoorStats, Stats},
+    policy::{EdgePolicy, PathPolicy},
+    spec::{Callee, Door, EdgeSpec, GatewaySpec, Protocol, RouteSpec},
+    stage::fallback,
+    stats::DoorStats,
     worker::{self, Behind, Command, Open},
 };
 use motet_kernel::{
-    endpoint::EdgeName,
+    endpoint::{EdgeName, EndpointSet},
     id::InstanceId,
+    name::ServiceName,
     task::{Kind, TaskGroup},
 };
 use parking_lot::Mutex;
@@ -24,7 +29,7 @@ use std::{
 };
 use tokio::{
     runtime::Builder,
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::timeout,
 };
 
@@ -52,7 +57,7 @@ struct Shared {
 struct Opened {
     last_id: u64,
     listeners: BTreeMap<Place, (u64, SocketAddr)>,
-    stats: BTreeMap<Door, Arc<Stats>>,
+    doors: BTreeMap<Door, Arc<DoorState>>,
 }
 
 /// What a listener is for.
@@ -191,8 +196,22 @@ impl Handle {
 
     /// The counters of each edge and route that is open, in order.
     pub fn stats(&self) -> Vec<DoorStats> {
-        let stats = self.shared.open.lock().stats.clone();
-        stats.iter().map(|(door, stats)| stats.snapshot(door)).collect()
+        let doors = self.shared.open.lock().doors.clone();
+        doors.iter().map(|(door, state)| state.snapshot(door)).collect()
+    }
+
+    /// Puts exactly these faults on an edge or route, at once; none heal it. They last until they are taken off or the data plane stops.
+    pub fn set_faults(&self, door: &Door, faults: Vec<Fault>) -> Result<(), NotOpen> {
+        let state = self.shared.open.lock().doors.get(door).cloned();
+        state.ok_or_else(|| NotOpen { door: door.clone() })?.faults.set(faults);
+        Ok(())
+    }
+
+    /// All faults, by the edge or route that has some.
+    pub fn faults(&self) -> Vec<(Door, Vec<Fault>)> {
+        let doors = self.shared.open.lock().doors.clone();
+        let faults = doors.into_iter().map(|(door, state)| (door, state.faults.list()));
+        faults.filter(|(_, faults)| !faults.is_empty()).collect()
     }
 }
 
@@ -211,6 +230,16 @@ impl Opened {
     }
 }
 
+/// What stands behind a door, whatever kind of door it is.
+struct Parts {
+    policy: EdgePolicy,
+    paths: Vec<PathPolicy>,
+    fallbacks: BTreeMap<ServiceName, Callee>,
+    protocol: Protocol,
+    endpoints: watch::Receiver<EndpointSet>,
+    strip: Option<Arc<str>>,
+}
+
 /// A change being prepared: sockets are bound, nothing is in force yet.
 struct Change {
     before: Opened,
@@ -221,43 +250,54 @@ struct Change {
 
 impl Change {
     fn edge(&mut self, spec: EdgeSpec) -> Result<(), ApplyError> {
-        let EdgeSpec { name, policy, protocol, endpoints, listen, .. } = spec;
-        let door = Door::Edge(name.clone());
-        let stats = self.stats(&door)?;
-        let plan = Plan { door, policy, protocol, strip: None, endpoints, stats };
-        self.open(Place::Edge(name), listen, Behind::Edge(Arc::new(plan)))
+        let EdgeSpec { name, policy, paths, fallbacks, protocol, endpoints, listen } = spec;
+        let behind = Parts { policy, paths, fallbacks, protocol, endpoints, strip: None };
+        let plan = self.plan(Door::Edge(name.clone()), behind)?;
+        self.open(Place::Edge(name), listen, Behind::Edge(plan))
     }
 
     fn gateway(&mut self, spec: GatewaySpec) -> Result<(), ApplyError> {
         let mut plans = Vec::with_capacity(spec.routes.len());
         let mut prefixes = BTreeSet::new();
         for route in spec.routes {
-            let prefix: Arc<str> = route.prefix.into();
-            let door = Door::Route { prefix: Arc::clone(&prefix), service: route.service };
+            let RouteSpec { prefix, service, strip_prefix, policy, paths, fallbacks, protocol, endpoints } = route;
+            let prefix: Arc<str> = prefix.into();
+            let door = Door::Route { prefix: Arc::clone(&prefix), service };
             if !prefixes.insert(prefix.trim_end_matches('/').to_owned()) {
                 return Err(GivenTwice { door }.into());
             }
-            let stats = self.stats(&door)?;
-            let strip = route.strip_prefix.then_some(prefix);
-            plans.push(Arc::new(Plan {
-                door,
-                policy: route.policy,
-                protocol: route.protocol,
-                strip,
-                endpoints: route.endpoints,
-                stats,
-            }));
+            let strip = strip_prefix.then_some(prefix);
+            plans.push(self.plan(door, Parts { policy, paths, fallbacks, protocol, endpoints, strip })?);
         }
         self.open(Place::Gateway, Some(spec.listen), Behind::Gateway(plans))
     }
 
-    /// The door's counters, which outlive a change of its policy.
-    fn stats(&mut self, door: &Door) -> Result<Arc<Stats>, GivenTwice> {
-        let stats = self.before.stats.get(door).cloned().unwrap_or_else(|| Arc::new(Stats::new(self.workers)));
-        match self.after.stats.insert(door.clone(), Arc::clone(&stats)) {
-            Some(_) => Err(GivenTwice { door: door.clone() }),
-            None => Ok(stats),
+    /// What the workers are told of a door. What is remembered about it outlives the change.
+    fn plan(&mut self, door: Door, parts: Parts) -> Result<Arc<Plan>, GivenTwice> {
+        let Parts { policy, mut paths, fallbacks, protocol, endpoints, strip } = parts;
+        let state = self.before.doors.get(&door).cloned().unwrap_or_else(|| Arc::new(DoorState::new(self.workers)));
+        if self.after.doors.insert(door.clone(), Arc::clone(&state)).is_some() {
+            return Err(GivenTwice { door });
         }
+        paths.sort_by_key(|path| std::cmp::Reverse(path.prefix.trim_end_matches('/').len()));
+        state.keep_limits(|prefix| paths.iter().any(|path| path.prefix == prefix));
+        let stand_in = |(name, callee): (ServiceName, Callee)| {
+            let policy = fallback::policy(policy.timeout);
+            let state = Arc::new(DoorState::new(self.workers));
+            let held = Held { prefix: String::new(), limits: state.limits("", &policy, &policy), policy };
+            let Callee { protocol, endpoints } = callee;
+            let (door, policies, fallbacks) = (door.clone(), vec![held], BTreeMap::new());
+            (name, Arc::new(Plan { door, policies, protocol, strip: strip.clone(), endpoints, state, fallbacks }))
+        };
+        let fallbacks = fallbacks.into_iter().map(stand_in).collect();
+        let own = PathPolicy { prefix: String::new(), policy: policy.clone() };
+        let policies = std::iter::once(own).chain(paths).map(|PathPolicy { prefix, policy: at_path }| Held {
+            limits: state.limits(&prefix, &at_path, &policy),
+            policy: at_path,
+            prefix,
+        });
+        let policies = policies.collect();
+        Ok(Arc::new(Plan { door, policies, protocol, strip, endpoints, state, fallbacks }))
     }
 
     fn open(&mut self, place: Place, listen: Option<SocketAddr>, behind: Behind) -> Result<(), ApplyError> {

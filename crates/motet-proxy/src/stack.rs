@@ -3,14 +3,13 @@
 //! The stages are plain functions and the values they hand on, not a tower of boxed services: a request costs no allocation per
 //! stage, and what the compiler says about a mistake fits on a screen. A stage that wraps what follows takes it as a future.
 //!
-//! Places kept for stages to come: *cache* between deadline and retry (an answer from the cache needs no instance, and must not be
-//! retried); *batch* inside retry, before balance (a batch is one request that can be tried again as a whole); *break* before
-//! balance (it decides which instances may be chosen from).
+//! Places kept for stages to come: *cache* between deadline and limit (an answer from the cache needs neither a place nor an instance);
+//! *batch* inside retry, before balance (a batch is one request that can be tried again as a whole).
 
 use crate::{
-    body::{Reply, Source},
-    flight::Flight,
-    headers,
+    body::{Inbound, Reply, Source},
+    flight::{End, Flight},
+    grpc, headers,
     journey::Journey,
     lane::Lane,
     listener::Arrival,
@@ -20,15 +19,17 @@ use crate::{
     stage::{
         connect::{Answer, Context, Outgoing},
         deadline::Deadline,
+        fallback, limit, rate,
         record::Record,
-        retry, route, shed, trace, upgrade,
+        retry, route, trace, upgrade,
     },
 };
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts, uri::PathAndQuery,
 };
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use std::rc::Rc;
+use std::{cell::RefCell, rc::Rc};
+use tokio::time::Instant;
 
 /// Answers one request. Dropping the future, or later the answer's body, cancels the upstream call.
 pub(crate) async fn serve(arrival: &Arrival, mut request: Request<Incoming>) -> Response<Reply> {
@@ -43,28 +44,39 @@ pub(crate) async fn serve(arrival: &Arrival, mut request: Request<Incoming>) -> 
         return rescue::respond(&Cause::NoRoute, None, &journey);
     };
 
+    // rules: which of the lane's policies is in force; everything below asks it.
+    let rule = lane.rule_for(request.uri().path());
+    let is_grpc = grpc::is_grpc(request.headers());
+
     // record: around all that follows, so that what it refuses is counted like what it answers.
-    let record = Record::begin(Rc::clone(&lane));
-    match admitted(arrival, &lane, &journey, request).await {
-        Ok((mut answer, until, upgrade)) => {
-            record.answered(answer.response.status(), &journey);
+    let record = Record::begin(Rc::clone(&lane), rule);
+    match admitted(arrival, &lane, rule, &journey, request, is_grpc).await {
+        Ok((answer, upgrade)) => {
+            let Answer { mut response, held, until } = answer;
+            record.answered(response.status(), &journey);
             // The version is a matter of each hop too (RFC 9110, section 2.5): an HTTP/1.0 instance must not cost the caller its connection.
-            let received = std::mem::replace(answer.response.version_mut(), Version::HTTP_11);
-            headers::strip_hop_by_hop(answer.response.headers_mut());
-            journey.stamp(answer.response.headers_mut());
-            let flight = Flight::new(record, answer.ticket, answer.lease, until);
+            let received = std::mem::replace(response.version_mut(), Version::HTTP_11);
+            headers::strip_hop_by_hop(response.headers_mut());
+            journey.stamp(response.headers_mut());
+            // An answer with a natural end must reach it by the deadline; a stream may go on while something comes.
+            let streams = upgrade.is_some() || streams(response.headers());
+            let end = if streams { End::Quiet(record.rules().policy.idle) } else { End::By(until) };
+            let flight = Flight::new(record, held, end);
             match upgrade {
-                Some((caller, callee, protocol)) => switch(arrival, flight, caller, callee, protocol, answer.response),
+                Some(upgrade) => switch(arrival, flight, upgrade, response),
                 None => {
                     if target.is_gateway() {
-                        headers::add_via(answer.response.headers_mut(), received);
+                        headers::add_via(response.headers_mut(), received);
                     }
-                    answer.response.map(|body| Reply::streamed(body, flight))
+                    response.map(|body| Reply::streamed(body, flight))
                 }
             }
         }
         Err(cause) => {
-            let response = rescue::respond(&cause, Some(&lane.plan.door), &journey);
+            let response = match is_grpc {
+                true => rescue::respond_grpc(&cause, &journey),
+                false => rescue::respond(&cause, Some(&lane.plan.door), &journey),
+            };
             record.answered(response.status(), &journey);
             record.refused(cause.kind());
             response
@@ -72,55 +84,88 @@ pub(crate) async fn serve(arrival: &Arrival, mut request: Request<Incoming>) -> 
     }
 }
 
-type Upgrade = (OnUpgrade, OnUpgrade, HeaderValue);
-type Admitted = (Answer, Option<tokio::time::Instant>, Option<Upgrade>);
+/// The two ends of a connection that switches protocols, and to which.
+struct Upgrade {
+    caller: OnUpgrade,
+    callee: OnUpgrade,
+    protocol: HeaderValue,
+}
 
 async fn admitted(
     arrival: &Arrival,
     lane: &Rc<Lane>,
+    rule: usize,
     journey: &Journey,
     mut request: Request<Incoming>,
-) -> Result<Admitted, Cause> {
-    // shed: before anything is spent on a request that is one too many.
-    shed::admit(lane)?;
-
-    // deadline: around waiting, all tries and their pauses: it is what the caller will wait, however often we try.
+    is_grpc: bool,
+) -> Result<(Answer, Option<Upgrade>), Cause> {
+    let rules = lane.rules(rule);
+    // deadline: around waiting for a place, all tries and their pauses: it is what the caller will wait, however often we try.
     let caller_waits = match lane.plan.door {
+        _ if is_grpc => grpc::timeout(request.headers()),
         Door::Edge(_) => headers::deadline(request.headers()),
         Door::Route { .. } => None,
     };
-    let deadline = Deadline::new(journey.started(), lane.policy().timeout, caller_waits);
+    let deadline = Deadline::new(journey.started(), rules.policy.timeout, caller_waits);
+    let cx = Context { lane, rules, journey, deadline, grpc: is_grpc };
+
+    // rate: before anything is spent on a request that comes too soon. Not a failure of the callee, so no fallback helps.
+    rate::admit(&cx, request.headers(), arrival.peer.ip())?;
 
     let wants_upgrade = headers::upgrade(request.headers()).filter(|_| request.version() == Version::HTTP_11);
     let caller = wants_upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
-    let mut outgoing = outgoing(arrival, lane, request, wants_upgrade)?;
-    let cx = Context { lane, journey, deadline };
+    let outgoing = outgoing(arrival, &cx, request, wants_upgrade)?;
 
-    // retry: inside the deadline, outside the choice of an instance, so that each try may choose another one. It calls balance (who),
-    // connect (how), classify (what came of it).
-    let mut answer = deadline.bound(retry::run(&cx, &mut outgoing)).await?;
+    // fallback: around all that can fail for the callee's sake, waiting for a place too; outside the deadline, which may be what failed.
+    let outcome = limited(&cx, &outgoing).await;
+    let mut answer = fallback::instead(&cx, &outgoing, outcome).await?;
     outgoing.body.seal();
 
-    // An answer with a natural end must reach it by the deadline; a stream may go on.
-    let switched = answer.response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    let until = (!switched && !streams(answer.response.headers())).then_some(deadline.at);
-    match (switched, caller, outgoing.upgrade) {
-        (false, ..) => Ok((answer, until, None)),
+    match (answer.response.status() == StatusCode::SWITCHING_PROTOCOLS, caller, outgoing.upgrade) {
+        (false, ..) => Ok((answer, None)),
         (true, Some(caller), Some(protocol)) => {
             let callee = hyper::upgrade::on(&mut answer.response);
-            Ok((answer, None, Some((caller, callee, protocol))))
+            Ok((answer, Some(Upgrade { caller, callee, protocol })))
         }
         (true, ..) => Err(Cause::Broken { reason: "it switched protocols without having been asked".to_owned() }),
+    }
+}
+
+async fn limited(cx: &Context<'_>, outgoing: &Outgoing) -> Result<Answer, Cause> {
+    // limit: before an instance is chosen, because who waits for a place should choose when it has one.
+    let permit = {
+        let place = limit::urgency(cx, &outgoing.headers.borrow());
+        limit::enter(cx, place).await?
+    };
+    let entered = Instant::now();
+
+    // retry: inside the deadline, outside the choice of an instance, so that each try may choose another one. It calls hedge (once or twice
+    // at a time), balance (who: also leaves out who is ejected), connect (how; fault in its place), classify (what came of it).
+    let outcome = cx.deadline.bound(retry::run(cx, outgoing)).await;
+    match outcome {
+        Ok(mut answer) => {
+            permit.answered(entered.elapsed());
+            answer.held.permit = Some(permit);
+            Ok(answer)
+        }
+        Err(cause) => {
+            // break: an instance that let the deadline pass has failed, though no try could say so.
+            if let (Cause::Deadline { .. }, Some(breaker)) = (&cause, &cx.rules.policy.breaker) {
+                cx.journey.overdue().for_each(|member| cx.lane.failed(&member, breaker));
+            }
+            Err(cause)
+        }
     }
 }
 
 /// The request as it goes to an instance, apart from what each try adds. Refuses what no proxy may pass on.
 fn outgoing(
     arrival: &Arrival,
-    lane: &Lane,
+    cx: &Context<'_>,
     request: Request<Incoming>,
     upgrade: Option<HeaderValue>,
 ) -> Result<Outgoing, Cause> {
+    let lane = cx.lane;
     let (parts, body) = request.into_parts();
     let Parts { method, uri, version, mut headers, .. } = parts;
     if method == Method::CONNECT {
@@ -139,12 +184,13 @@ fn outgoing(
         headers::set_forwarded(&mut headers, arrival.peer.ip(), host.as_ref());
         headers::add_via(&mut headers, version);
     }
-    let retry = &lane.policy().retry;
+    let retry = &cx.rules.policy.retry;
     let repeatable = upgrade.is_none() && retry.repeats(&method, &headers);
     let replay_max = if repeatable && retry.attempts > 1 { retry.replay_max } else { 0 };
-    let protocol = if is_grpc(&headers) { Protocol::H2c } else { lane.plan.protocol };
+    let protocol = if cx.grpc { Protocol::H2c } else { lane.plan.protocol };
     let protocol = if upgrade.is_some() { Protocol::Http1 } else { protocol };
     let path = path(&uri, lane.plan.strip.as_deref());
+    let headers = RefCell::new(headers);
     Ok(Outgoing { method, path, headers, body: Source::new(body, replay_max), host, protocol, repeatable, upgrade })
 }
 
@@ -168,10 +214,6 @@ fn addressed(
     }
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
-}
-
 fn path(uri: &http::Uri, strip: Option<&str>) -> PathAndQuery {
     let whole = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     let Some(prefix) = strip else { return whole };
@@ -184,17 +226,11 @@ fn path(uri: &http::Uri, strip: Option<&str>) -> PathAndQuery {
 }
 
 /// Tells the caller that the protocol is switched, and passes bytes from then on.
-fn switch(
-    arrival: &Arrival,
-    flight: Flight,
-    caller: OnUpgrade,
-    callee: OnUpgrade,
-    protocol: HeaderValue,
-    answer: Response<Incoming>,
-) -> Response<Reply> {
-    let (record, ticket) = flight.upgrade();
+fn switch(arrival: &Arrival, flight: Flight, upgrade: Upgrade, answer: Response<Inbound>) -> Response<Reply> {
+    let Upgrade { caller, callee, protocol } = upgrade;
+    let (record, held) = flight.upgrade();
     let listener = Rc::clone(&arrival.listener);
-    arrival.listener.tasks.spawn_local(upgrade::join(listener, caller, callee, record, ticket));
+    arrival.listener.tasks.spawn_local(upgrade::join(listener, caller, callee, record, held));
     let mut response = answer.map(|_| Reply::Made(None));
     headers::put_upgrade(response.headers_mut(), protocol);
     response

@@ -3,9 +3,13 @@
 
 use crate::{rescue::Kind, spec::Door};
 use http::StatusCode;
+use motet_kernel::id::InstanceId;
 use std::{
     array,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    sync::atomic::{
+        AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+    },
     time::Duration,
 };
 
@@ -17,8 +21,6 @@ const SMALLEST_US: u64 = 125;
 #[derive(Debug)]
 pub(crate) struct Stats {
     shards: Box<[Shard]>,
-    /// Requests under way, over all workers: a limit is held against it.
-    pub(crate) in_flight: AtomicU32,
 }
 
 /// Padded to two cache lines, because processors fetch them in pairs.
@@ -26,9 +28,14 @@ pub(crate) struct Stats {
 #[repr(align(128))]
 pub(crate) struct Shard {
     requests: AtomicU64,
+    ended: AtomicU64,
     responses: [AtomicU64; 5],
     errors: [AtomicU64; Kind::COUNT],
     retries: AtomicU64,
+    over_budget: AtomicU64,
+    hedges: AtomicU64,
+    fallbacks: AtomicU64,
+    ejections: AtomicU64,
     cancelled: AtomicU64,
     cut: AtomicU64,
     latency: [AtomicU64; BUCKETS],
@@ -37,11 +44,18 @@ pub(crate) struct Shard {
 
 impl Stats {
     pub(crate) fn new(workers: usize) -> Self {
-        Self { shards: (0..workers).map(|_| Shard::default()).collect(), in_flight: AtomicU32::new(0) }
+        Self { shards: (0..workers).map(|_| Shard::default()).collect() }
     }
 
     pub(crate) fn shard(&self, worker: usize) -> &Shard {
         &self.shards[worker]
+    }
+
+    /// Requests under way, over all workers.
+    pub(crate) fn in_flight(&self) -> u64 {
+        let ended: u64 = self.shards.iter().map(|shard| shard.ended.load(Acquire)).sum();
+        let begun: u64 = self.shards.iter().map(|shard| shard.requests.load(Acquire)).sum();
+        begun.saturating_sub(ended)
     }
 
     pub(crate) fn snapshot(&self, door: &Door) -> DoorStats {
@@ -55,7 +69,14 @@ impl Stats {
             retries: sum(&|shard| &shard.retries),
             cancelled: sum(&|shard| &shard.cancelled),
             cut: sum(&|shard| &shard.cut),
-            in_flight: self.in_flight.load(Relaxed),
+            over_budget: sum(&|shard| &shard.over_budget),
+            hedges: sum(&|shard| &shard.hedges),
+            fallbacks: sum(&|shard| &shard.fallbacks),
+            ejections: sum(&|shard| &shard.ejections),
+            // Ends are read before beginnings, or a request between the two readings would count as minus one.
+            in_flight: self.in_flight(),
+            queued: 0,
+            out: Vec::new(),
             latency: Histogram {
                 counts: array::from_fn(|n| sum(&|shard| &shard.latency[n])),
                 sum: Duration::from_micros(sum(&|shard| &shard.latency_sum_us)),
@@ -83,6 +104,26 @@ impl Shard {
 
     pub(crate) fn retry(&self) {
         self.retries.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn ended(&self) {
+        self.ended.fetch_add(1, Release);
+    }
+
+    pub(crate) fn over_budget(&self) {
+        self.over_budget.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn hedge(&self) {
+        self.hedges.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn fallback(&self) {
+        self.fallbacks.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn ejection(&self) {
+        self.ejections.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn cancelled(&self) {
@@ -116,8 +157,20 @@ pub struct DoorStats {
     pub cancelled: u64,
     /// Answers that broke off after their head: the instance's fault, or the deadline passed.
     pub cut: u64,
-    /// Requests under way now.
-    pub in_flight: u32,
+    /// Retries that were not made because the budget was spent.
+    pub over_budget: u64,
+    /// Second copies of requests that took long.
+    pub hedges: u64,
+    /// Requests that were answered by somebody else than the callee.
+    pub fallbacks: u64,
+    /// How often an instance was ejected.
+    pub ejections: u64,
+    /// Requests under way now, those that wait for their turn among them.
+    pub in_flight: u64,
+    /// Requests that wait for their turn now.
+    pub queued: usize,
+    /// The instances that are ejected now.
+    pub out: Vec<InstanceId>,
     /// From a request's head to its answer's head.
     pub latency: Histogram,
 }

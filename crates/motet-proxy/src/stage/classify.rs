@@ -1,7 +1,7 @@
 //! Judges how a try ended: whether it stands, or is worth another one. The only place that knows when repeating is safe.
 
-use super::connect::{Answer, Failure, Outgoing};
-use crate::{policy::Retry, rescue::Cause};
+use super::connect::{Answer, Context, Failure, Outgoing};
+use crate::rescue::Cause;
 
 /// What to do with the outcome of a try.
 pub(crate) enum Verdict {
@@ -15,16 +15,18 @@ pub(crate) enum Verdict {
 
 /// Nothing was sent: repeating is safe for every request. Something was sent: it is safe for repeatable ones. In both cases the
 /// body must still be there.
-pub(crate) fn classify(outcome: Result<Answer, Failure>, outgoing: &Outgoing, policy: &Retry) -> Verdict {
+pub(crate) fn classify(outcome: Result<Answer, Failure>, outgoing: &Outgoing, cx: &Context<'_>) -> Verdict {
     let intact = outgoing.body.is_intact();
     let repeatable = outgoing.repeatable && intact;
+    let failed = |answer: &Answer| cx.is_failure(answer.response.status().as_u16(), answer.response.headers());
     match outcome {
-        Ok(answer) if repeatable && policy.statuses.contains(&answer.response.status()) => Verdict::Again(Ok(answer)),
+        Ok(answer) if repeatable && failed(&answer) => Verdict::Again(Ok(answer)),
         Ok(answer) => Verdict::Done(answer),
         Err(Failure::Caller) => Verdict::Failed(Cause::CallerBroke),
         Err(Failure::Unreachable(error)) => again(intact, Cause::Unreachable { reason: error.to_string() }),
         Err(Failure::Unsent(error)) => again(intact, Cause::Unreachable { reason: chain(&error) }),
         Err(Failure::Broken(error)) => again(repeatable, Cause::Broken { reason: chain(&error) }),
+        Err(Failure::Slow { key, limit }) => again(repeatable, Cause::Slow { key, limit }),
     }
 }
 

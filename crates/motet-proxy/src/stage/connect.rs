@@ -1,12 +1,17 @@
-//! One try: takes a connection to the chosen instance, sends the request, waits for the answer's head.
+//! One try: takes a connection to the chosen instance, sends the request, waits for the answer's head, and tells the instance's circuit how
+//! it went.
 
-use super::{balance::Chosen, deadline::Deadline};
+use super::{
+    balance::{Chosen, Probe},
+    deadline::Deadline,
+    fault,
+};
 use crate::{
-    body::{CallerBroke, Outbound, Source},
-    headers,
+    body::{CallerBroke, Inbound, Outbound, Source},
+    flight::Held,
+    grpc, headers,
     journey::Journey,
-    lane::Lane,
-    load::Ticket,
+    lane::{Lane, Member, Rules},
     pool::{DialError, Lease, Upstream},
     spec::{Door, Protocol},
 };
@@ -14,22 +19,25 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header,
     uri::{Authority, PathAndQuery, Scheme},
 };
-use hyper::body::Incoming;
-use std::{error::Error, net::IpAddr, rc::Rc};
-use tokio::time::Instant;
+use std::{cell::RefCell, error::Error, net::IpAddr, rc::Rc, time::Duration};
+use tokio::time::{Instant, timeout_at};
 
 /// What the stages of one request share.
+#[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
     pub(crate) lane: &'a Rc<Lane>,
+    pub(crate) rules: Rules<'a>,
     pub(crate) journey: &'a Journey,
     pub(crate) deadline: Deadline,
+    pub(crate) grpc: bool,
 }
 
 /// The request as it goes out, apart from what depends on the try.
 pub(crate) struct Outgoing {
     pub(crate) method: Method,
     pub(crate) path: PathAndQuery,
-    pub(crate) headers: HeaderMap,
+    /// Taken by the last try.
+    pub(crate) headers: RefCell<HeaderMap>,
     pub(crate) body: Source,
     /// What the caller addressed.
     pub(crate) host: Option<HeaderValue>,
@@ -40,9 +48,10 @@ pub(crate) struct Outgoing {
 
 /// An answer's head, and what lives until its body ends.
 pub(crate) struct Answer {
-    pub(crate) response: Response<Incoming>,
-    pub(crate) lease: Lease,
-    pub(crate) ticket: Ticket,
+    pub(crate) response: Response<Inbound>,
+    pub(crate) held: Held,
+    /// Until when its body must be complete, unless it streams.
+    pub(crate) until: Instant,
 }
 
 /// Why a try gave no answer.
@@ -54,6 +63,13 @@ pub(crate) enum Failure {
     Unsent(hyper::Error),
     /// It broke later: the instance may have done the work.
     Broken(hyper::Error),
+    /// No answer's head within what the policy gives one try.
+    Slow {
+        /// The policy's key.
+        key: &'static str,
+        /// Its value.
+        limit: Duration,
+    },
     /// The caller's body broke.
     Caller,
 }
@@ -62,27 +78,83 @@ pub(crate) enum Failure {
 pub(crate) async fn exchange(
     cx: &Context<'_>,
     chosen: Chosen,
-    outgoing: &mut Outgoing,
+    outgoing: &Outgoing,
     number: u32,
     last: bool,
 ) -> Result<Answer, Failure> {
-    let Chosen { upstream, ticket } = chosen;
-    let policy = cx.lane.policy();
+    let Chosen { member, ticket, probe } = chosen;
+    let policy = cx.rules.policy;
+    let began = Instant::now();
+    let pending = cx.journey.expect_of(&member);
+    let head = head(cx, &member, outgoing, number, last);
+    let first = match (policy.first_byte, policy.try_timeout) {
+        (Some(first), Some(whole)) if whole < first => Some(("try_timeout", whole)),
+        (Some(first), _) => Some(("first_byte", first)),
+        (None, whole) => whole.map(|whole| ("try_timeout", whole)),
+    };
+    let outcome = match first {
+        None => head.await,
+        Some((key, limit)) => match timeout_at(began + limit, head).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                member.upstream.latency.observe_failure();
+                Err(Failure::Slow { key, limit })
+            }
+        },
+    };
+    cx.journey.heard_of(pending);
+    report(cx, &member, probe, judge(&outcome, cx));
+    let (response, lease) = outcome?;
+    let whole = policy.try_timeout.map(|limit| began + limit);
+    let until = whole.map_or(cx.deadline.at, |whole| whole.min(cx.deadline.at));
+    let held = Held { lease, ticket: Some(ticket), member: Some(member), permit: None };
+    Ok(Answer { response, held, until })
+}
+
+type Head = (Response<Inbound>, Option<Lease>);
+
+async fn head(
+    cx: &Context<'_>,
+    member: &Member,
+    outgoing: &Outgoing,
+    number: u32,
+    last: bool,
+) -> Result<Head, Failure> {
+    let Some(strike) = cx.lane.plan.state.faults.strike() else {
+        let (response, lease) = send(cx, &member.upstream, outgoing, number, last).await?;
+        return Ok((response.map(Inbound::Live), Some(lease)));
+    };
+    match fault::before(&strike).await {
+        Some(response) => Ok((response, None)),
+        None => {
+            let (response, lease) = send(cx, &member.upstream, outgoing, number, last).await?;
+            Ok((response.map(|body| fault::after(&strike, body)), Some(lease)))
+        }
+    }
+}
+
+async fn send(
+    cx: &Context<'_>,
+    upstream: &Rc<Upstream>,
+    outgoing: &Outgoing,
+    number: u32,
+    last: bool,
+) -> Result<(Response<hyper::body::Incoming>, Lease), Failure> {
     let mut request = None;
     loop {
         let mut lease = match upstream.reuse(outgoing.protocol) {
             Some(lease) => lease,
             None => {
-                let dialed = upstream.dial(outgoing.protocol, policy.connect_timeout).await;
+                let dialed = upstream.dial(outgoing.protocol, cx.rules.policy.connect_timeout).await;
                 dialed.inspect_err(|_| upstream.latency.observe_failure()).map_err(Failure::Unreachable)?
             }
         };
-        let next = request.take().unwrap_or_else(|| build(cx, &upstream, outgoing, number, last));
+        let next = request.take().unwrap_or_else(|| build(cx, upstream, outgoing, number, last));
         let sent = Instant::now();
         let mut error = match lease.send(next).await {
             Ok(response) => {
-                upstream.latency.observe(sent.elapsed());
-                return Ok(Answer { response, lease, ticket });
+                upstream.latency.observe(sent);
+                return Ok((response, lease));
             }
             Err(error) => error,
         };
@@ -91,7 +163,7 @@ pub(crate) async fn exchange(
             Some(unsent) if lease.reused => request = Some(unsent),
             Some(unsent) => {
                 upstream.latency.observe_failure();
-                outgoing.headers = unsent.into_parts().0.headers;
+                outgoing.headers.replace(unsent.into_parts().0.headers);
                 return Err(Failure::Unsent(error.into_error()));
             }
             None if caused_by_caller(error.error()) => return Err(Failure::Caller),
@@ -103,11 +175,45 @@ pub(crate) async fn exchange(
     }
 }
 
-fn build(cx: &Context<'_>, upstream: &Upstream, outgoing: &mut Outgoing, number: u32, last: bool) -> Request<Outbound> {
+/// Whether the instance did well, as its circuit sees it; `None` when this says nothing about it. A refused connection does not count: it
+/// costs neither us nor the instance anything, and whoever is gone leaves the endpoint set.
+fn judge(outcome: &Result<Head, Failure>, cx: &Context<'_>) -> Option<bool> {
+    match outcome {
+        Ok((response, _)) => Some(!cx.is_failure(response.status().as_u16(), response.headers())),
+        Err(Failure::Unreachable(DialError::Connect { .. }) | Failure::Caller) => None,
+        Err(_) => Some(false),
+    }
+}
+
+impl Context<'_> {
+    /// Whether an answer's head says that the instance could not do its work.
+    pub(crate) fn is_failure(&self, status: u16, headers: &HeaderMap) -> bool {
+        let retry = &self.rules.policy.retry;
+        retry.statuses.iter().any(|failing| failing.as_u16() == status)
+            || self.grpc && grpc::status(headers).is_some_and(|status| retry.grpc.contains(&status))
+    }
+}
+
+fn report(cx: &Context<'_>, member: &Member, probe: Option<Probe>, well: Option<bool>) {
+    let (Some(breaker), Some(well)) = (&cx.rules.policy.breaker, well) else { return };
+    if let Some(probe) = probe {
+        probe.decided();
+    }
+    if well {
+        member.circuit.success(breaker);
+    } else {
+        cx.lane.failed(member, breaker);
+    }
+}
+
+fn build(cx: &Context<'_>, upstream: &Upstream, outgoing: &Outgoing, number: u32, last: bool) -> Request<Outbound> {
     let mut fields =
-        if last || !outgoing.repeatable { std::mem::take(&mut outgoing.headers) } else { outgoing.headers.clone() };
-    let left = u64::try_from(cx.deadline.left().as_millis()).unwrap_or(u64::MAX);
-    fields.insert(headers::DEADLINE, HeaderValue::from(left));
+        if last || !outgoing.repeatable { outgoing.headers.take() } else { outgoing.headers.borrow().clone() };
+    let left = cx.deadline.left();
+    if cx.grpc {
+        grpc::set_timeout(&mut fields, left);
+    }
+    fields.insert(headers::DEADLINE, HeaderValue::from(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
     fields.insert(headers::ATTEMPT, HeaderValue::from(number));
     let host = host(cx, upstream, outgoing);
     let mut request = Request::new(outgoing.body.next_try());

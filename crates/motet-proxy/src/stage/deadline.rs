@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline {
     pub(crate) at: Instant,
-    limit: Duration,
+    pub(crate) limit: Duration,
 }
 
 impl Deadline {

@@ -1,5 +1,6 @@
-//! Tries until one stands, the tries are used up, or another would not be safe. Another instance is tried at once; the same one after
-//! a pause, which gives a dead one the time to leave the endpoint set and a restarting one the time to come back. A new set ends the pause.
+//! Tries until one stands, the tries or the budget are used up, or another would not be safe. Another instance is tried at once; the same
+//! one after a pause, which gives a dead one the time to leave the endpoint set and a restarting one the time to come back. A new
+//! set ends the pause.
 //!
 //! The policy's number of tries limits how often a request is *sent*. While no connection can be made, nothing is sent and nobody is
 //! burdened: the request is held like one for which no instance is ready, and as long. So a killed instance costs its callers
@@ -8,48 +9,72 @@
 use super::{
     balance,
     classify::{Verdict, classify},
-    connect::{Answer, Context, Outgoing, exchange},
+    connect::{Answer, Context, Outgoing},
+    hedge,
 };
 use crate::rescue::Cause;
-use tokio::time::sleep;
+use http::header;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// Runs the tries.
-pub(crate) async fn run(cx: &Context<'_>, outgoing: &mut Outgoing) -> Result<Answer, Cause> {
-    let policy = cx.lane.policy();
+pub(crate) async fn run(cx: &Context<'_>, outgoing: &Outgoing) -> Result<Answer, Cause> {
+    let policy = cx.rules.policy;
     let mut tried = Vec::new();
     let mut sent = 0;
+    let mut before = None;
+    cx.rules.budget.deposit(cx.journey.started());
     loop {
         let mut endpoints = cx.lane.endpoints();
         endpoints.mark_unchanged();
-        let chosen = balance::choose(cx, &tried).await?;
-        let instance = chosen.upstream.instance;
-        let number = cx.journey.attempt(&chosen.upstream.label);
         let last = sent + 1 >= policy.retry.attempts;
-        let outcome = exchange(cx, chosen, outgoing, number, last).await;
-        let kept = match classify(outcome, outgoing, &policy.retry) {
+        let (instance, outcome) = match (hedge::run(cx, outgoing, &tried, last).await, before.take()) {
+            (Ok(ended), _) => ended,
+            // Nobody is left to try: what the one before said is worth more than that.
+            (Err(_), Some(before)) => return before,
+            (Err(cause), None) => return Err(cause),
+        };
+        let kept = match classify(outcome, outgoing, cx) {
             Verdict::Done(answer) => return Ok(answer),
             Verdict::Failed(cause) => return Err(cause),
             Verdict::Again(kept) => kept,
         };
-        let given_up = if matches!(kept, Err(Cause::Unreachable { .. })) {
-            cx.journey.elapsed() >= policy.ready_wait
+        if matches!(kept, Err(Cause::Unreachable { .. })) {
+            if cx.journey.elapsed() >= policy.ready_wait {
+                return kept;
+            }
         } else {
             sent += 1;
-            last
-        };
-        if given_up {
-            return kept;
+            if last {
+                return kept;
+            }
+            if !cx.rules.budget.withdraw() {
+                cx.lane.shard().over_budget();
+                return kept;
+            }
         }
-        // An answer that is not wanted lets go of its instance before the next one is chosen.
-        drop(kept);
         cx.lane.shard().retry();
         tried.push(instance);
-        if !balance::untried(cx, &tried) {
-            tokio::select! {
-                () = sleep(policy.retry.backoff.wait_jittered(number)) => {}
-                Ok(()) = endpoints.changed() => {}
-            }
-            tried.clear();
+        if balance::untried(cx, &tried) {
+            before = Some(kept);
+            continue;
         }
+        let pause = policy.retry.backoff.wait_jittered(cx.journey.attempts()).max(asked_to_wait(&kept));
+        if Instant::now() + pause >= cx.deadline.at {
+            return kept;
+        }
+        // An answer that is not wanted lets go of its instance before the pause.
+        drop(kept);
+        tokio::select! {
+            () = sleep(pause) => {}
+            Ok(()) = endpoints.changed() => {}
+        }
+        tried.clear();
     }
+}
+
+/// How long the instance asks to be left alone (RFC 9110, section 10.2.3; the form with seconds).
+fn asked_to_wait(kept: &Result<Answer, Cause>) -> Duration {
+    let seconds = |answer: &Answer| answer.response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok();
+    kept.as_ref().ok().and_then(seconds).map_or(Duration::ZERO, Duration::from_secs)
 }

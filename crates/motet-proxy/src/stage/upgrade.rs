@@ -1,17 +1,38 @@
 //! Joins the two connections of a request that was answered with 101: from then on bytes pass both ways (WebSocket, RFC 6455).
+//!
+//! A connection that has switched has no next request to end with. So it is cut when nothing has passed for the policy's idle time, and
+//! when its listener closes it has the stop's grace to end by itself.
 
 use super::record::Record;
-use crate::{listener::Listener, load::Ticket};
+use crate::{flight::Held, listener::Listener};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use std::rc::Rc;
-use tokio::io::copy_bidirectional;
+use std::{
+    cell::Cell,
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional},
+    time::{Instant, sleep, sleep_until},
+};
 
-/// Passes bytes until one side ends, or the listener closes.
-pub(crate) async fn join(listener: Rc<Listener>, caller: OnUpgrade, callee: OnUpgrade, record: Record, ticket: Ticket) {
+/// Passes bytes until one side ends, nothing passes any more, or the listener has closed.
+pub(crate) async fn join(listener: Rc<Listener>, caller: OnUpgrade, callee: OnUpgrade, record: Record, held: Held) {
+    let last = Rc::new(Cell::new(Instant::now()));
+    let idle = record.rules().policy.idle;
     let pass = async {
-        let (caller, callee) = tokio::try_join!(caller, callee).map_err(std::io::Error::other)?;
-        copy_bidirectional(&mut TokioIo::new(caller), &mut TokioIo::new(callee)).await
+        let (caller, callee) = tokio::try_join!(caller, callee).map_err(io::Error::other)?;
+        let mut caller = Watched { io: TokioIo::new(caller), last: Rc::clone(&last) };
+        let mut callee = Watched { io: TokioIo::new(callee), last: Rc::clone(&last) };
+        copy_bidirectional(&mut caller, &mut callee).await
+    };
+    let closing = async {
+        listener.closing.cancelled().await;
+        sleep(listener.grace()).await;
     };
     tokio::select! {
         ended = pass => match ended {
@@ -21,7 +42,49 @@ pub(crate) async fn join(listener: Rc<Listener>, caller: OnUpgrade, callee: OnUp
                 record.cut();
             }
         },
-        () = listener.closing.cancelled() => record.cut(),
+        () = silence(&last, idle) => record.cut(),
+        () = closing => record.cut(),
     }
-    drop(ticket);
+    drop(held);
+}
+
+/// Ready when nothing has passed for so long.
+async fn silence(last: &Cell<Instant>, limit: Duration) {
+    loop {
+        let until = last.get() + limit;
+        if until <= Instant::now() {
+            return;
+        }
+        sleep_until(until).await;
+    }
+}
+
+/// Remembers when something came.
+struct Watched<T> {
+    io: T,
+    last: Rc<Cell<Instant>>,
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.io).poll_read(cx, buffer);
+        if read.is_ready() {
+            self.last.set(Instant::now());
+        }
+        read
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
 }

@@ -1,0 +1,70 @@
+//! How many retries a door may make: a share of its requests, so that a callee in trouble is never burdened with more than that share on
+//! top. As in Finagle's retry budget, with a reserve for doors with little traffic.
+
+use std::cell::Cell;
+use tokio::time::Instant;
+
+/// How many retries are in reserve at first and at most.
+pub(crate) const RESERVE: f64 = 10.0;
+
+/// One worker's budget for one policy; the workers' reserves add up to [`RESERVE`].
+#[derive(Debug)]
+pub(crate) struct Budget {
+    share: f64,
+    reserve: f64,
+    balance: Cell<f64>,
+    last: Cell<Instant>,
+}
+
+impl Budget {
+    /// `share` retries per request, for one of so many workers.
+    pub(crate) fn new(share: f64, workers: usize) -> Self {
+        let reserve = (RESERVE / workers as f64).max(1.0);
+        Self { share, reserve, balance: Cell::new(reserve), last: Cell::new(Instant::now()) }
+    }
+
+    /// A request came in. It earns the share, and after quiet seconds one share for each of them, so that a door with a request a
+    /// minute can repeat one too.
+    pub(crate) fn deposit(&self, now: Instant) {
+        let quiet = (now - self.last.replace(now)).as_secs_f64();
+        self.balance.set((self.balance.get() + self.share * quiet.max(1.0)).min(self.reserve.max(self.share)));
+    }
+
+    /// Pays for one retry, if there is enough.
+    pub(crate) fn withdraw(&self) -> bool {
+        let balance = self.balance.get();
+        let enough = self.share > 0.0 && balance >= 1.0;
+        if enough {
+            self.balance.set(balance - 1.0);
+        }
+        enough
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_storm_gets_the_share_and_the_reserve_and_no_more() {
+        let budget = Budget::new(0.2, 1);
+        let retries = (0..10_000)
+            .map(|_| {
+                budget.deposit(Instant::now());
+                (0..3).filter(|_| budget.withdraw()).count()
+            })
+            .sum::<usize>();
+        assert!((1990..=2010).contains(&retries), "{retries}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn quiet_time_fills_the_reserve_again_and_not_more() {
+        let budget = Budget::new(0.2, 1);
+        while budget.withdraw() {}
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        budget.deposit(Instant::now());
+        assert_eq!((0..100).filter(|_| budget.withdraw()).count(), RESERVE as usize);
+        assert!(!Budget::new(0.0, 1).withdraw());
+    }
+}
