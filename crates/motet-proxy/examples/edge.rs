@@ -1,6 +1,6 @@
 //! Holds one edge open, for driving it with a load generator: `edge <listen> <instance>...`.
 //!
-//! With the defaults of every policy, so that what is measured is what is shipped.
+//! With the defaults of every policy and the binary's allocator, so that what is measured is what is shipped.
 
 use motet_kernel::{
     endpoint::{Endpoint, EndpointSet, State},
@@ -10,6 +10,10 @@ use motet_kernel::{
 use motet_proxy::{Config, EdgeSpec, Proxy};
 use std::{error::Error, net::SocketAddr, num::NonZeroUsize};
 use tokio::sync::watch;
+
+/// As in the `motet` binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {

@@ -68,7 +68,7 @@ impl Bulkhead {
         if let Some(permit) = self.try_enter(policy.limit) {
             return Ok(permit);
         }
-        self.wait(policy, urgency, deadline).await
+        Box::pin(self.wait(policy, urgency, deadline)).await
     }
 
     /// How many may be under way now.

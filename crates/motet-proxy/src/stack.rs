@@ -1,7 +1,8 @@
 //! The way of a request, top to bottom. Each stage is a file under `stage/`; above each call stands why it stands there.
 //!
 //! The stages are plain functions and the values they hand on, not a tower of boxed services: a request costs no allocation per
-//! stage, and what the compiler says about a mistake fits on a screen. A stage that wraps what follows takes it as a future.
+//! stage, and what the compiler says about a mistake fits on a screen. What is seldom walked (waiting, dialing, a second copy, a
+//! fallback) is boxed where it begins, so that the future of an ordinary request stays small: it is moved a few times on its way.
 //!
 //! Places kept for stages to come: *cache* between deadline and limit (an answer from the cache needs neither a place nor an instance);
 //! *batch* inside retry, before balance (a batch is one request that can be tried again as a whole).
@@ -28,7 +29,7 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts, uri::PathAndQuery,
 };
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, pin::pin, rc::Rc};
 use tokio::time::Instant;
 
 /// Answers one request. Dropping the future, or later the answer's body, cancels the upstream call.
@@ -141,7 +142,7 @@ async fn limited(cx: &Context<'_>, outgoing: &Outgoing) -> Result<Answer, Cause>
 
     // retry: inside the deadline, outside the choice of an instance, so that each try may choose another one. It calls hedge (once or twice
     // at a time), balance (who: also leaves out who is ejected), connect (how; fault in its place), classify (what came of it).
-    let outcome = cx.deadline.bound(retry::run(cx, outgoing)).await;
+    let outcome = cx.deadline.bound(pin!(retry::run(cx, outgoing))).await;
     match outcome {
         Ok(mut answer) => {
             permit.answered(entered.elapsed());

@@ -100,6 +100,13 @@ enum NoChoice {
 /// Chooses a ready instance, one that was not tried before if there is one. While none is ready it waits, as long as the policy says;
 /// when all that are ready are ejected, it refuses at once.
 pub(crate) async fn choose(cx: &Context<'_>, tried: &[InstanceId]) -> Result<Chosen, Cause> {
+    match choose_now(cx, tried) {
+        Ok(chosen) => Ok(chosen),
+        Err(_) => Box::pin(choose_later(cx, tried)).await,
+    }
+}
+
+async fn choose_later(cx: &Context<'_>, tried: &[InstanceId]) -> Result<Chosen, Cause> {
     let mut give_up = None;
     loop {
         match choose_now(cx, tried) {

@@ -19,8 +19,8 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header,
     uri::{Authority, PathAndQuery, Scheme},
 };
-use std::{cell::RefCell, error::Error, net::IpAddr, rc::Rc, time::Duration};
-use tokio::time::{Instant, timeout_at};
+use std::{cell::RefCell, error::Error, net::IpAddr, pin::pin, rc::Rc, time::Duration};
+use tokio::time::{Instant, timeout};
 
 /// What the stages of one request share.
 #[derive(Clone, Copy)]
@@ -86,22 +86,7 @@ pub(crate) async fn exchange(
     let policy = cx.rules.policy;
     let began = Instant::now();
     let pending = cx.journey.expect_of(&member);
-    let head = head(cx, &member, outgoing, number, last);
-    let first = match (policy.first_byte, policy.try_timeout) {
-        (Some(first), Some(whole)) if whole < first => Some(("try_timeout", whole)),
-        (Some(first), _) => Some(("first_byte", first)),
-        (None, whole) => whole.map(|whole| ("try_timeout", whole)),
-    };
-    let outcome = match first {
-        None => head.await,
-        Some((key, limit)) => match timeout_at(began + limit, head).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                member.upstream.latency.observe_failure();
-                Err(Failure::Slow { key, limit })
-            }
-        },
-    };
+    let outcome = head_in_time(cx, &member, outgoing, number, last).await;
     cx.journey.heard_of(pending);
     report(cx, &member, probe, judge(&outcome, cx));
     let (response, lease) = outcome?;
@@ -109,6 +94,28 @@ pub(crate) async fn exchange(
     let until = whole.map_or(cx.deadline.at, |whole| whole.min(cx.deadline.at));
     let held = Held { lease, ticket: Some(ticket), member: Some(member), permit: None };
     Ok(Answer { response, held, until })
+}
+
+/// The head, within what the policy gives one try for it.
+async fn head_in_time(
+    cx: &Context<'_>,
+    member: &Member,
+    outgoing: &Outgoing,
+    number: u32,
+    last: bool,
+) -> Result<Head, Failure> {
+    let policy = cx.rules.policy;
+    let head = pin!(head(cx, member, outgoing, number, last));
+    let (key, limit) = match (policy.first_byte, policy.try_timeout) {
+        (None, None) => return head.await,
+        (Some(first), Some(whole)) if whole < first => ("try_timeout", whole),
+        (Some(first), _) => ("first_byte", first),
+        (None, Some(whole)) => ("try_timeout", whole),
+    };
+    timeout(limit, head).await.unwrap_or_else(|_| {
+        member.upstream.latency.observe_failure();
+        Err(Failure::Slow { key, limit })
+    })
 }
 
 type Head = (Response<Inbound>, Option<Lease>);
@@ -124,13 +131,16 @@ async fn head(
         let (response, lease) = send(cx, &member.upstream, outgoing, number, last).await?;
         return Ok((response.map(Inbound::Live), Some(lease)));
     };
-    match fault::before(&strike).await {
-        Some(response) => Ok((response, None)),
-        None => {
-            let (response, lease) = send(cx, &member.upstream, outgoing, number, last).await?;
-            Ok((response.map(|body| fault::after(&strike, body)), Some(lease)))
+    let struck = async {
+        match fault::before(&strike).await {
+            Some(response) => Ok((response, None)),
+            None => {
+                let (response, lease) = send(cx, &member.upstream, outgoing, number, last).await?;
+                Ok((response.map(|body| fault::after(&strike, body)), Some(lease)))
+            }
         }
-    }
+    };
+    Box::pin(struck).await
 }
 
 async fn send(
@@ -145,7 +155,7 @@ async fn send(
         let mut lease = match upstream.reuse(outgoing.protocol) {
             Some(lease) => lease,
             None => {
-                let dialed = upstream.dial(outgoing.protocol, cx.rules.policy.connect_timeout).await;
+                let dialed = Box::pin(upstream.dial(outgoing.protocol, cx.rules.policy.connect_timeout)).await;
                 dialed.inspect_err(|_| upstream.latency.observe_failure()).map_err(Failure::Unreachable)?
             }
         };

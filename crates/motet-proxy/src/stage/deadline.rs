@@ -1,7 +1,7 @@
 //! The total deadline of a request: one timer around everything up to the answer's head.
 
 use crate::rescue::Cause;
-use std::{future::Future, time::Duration};
+use std::{future::Future, pin::Pin, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
 /// By when a request must be answered.
@@ -22,8 +22,9 @@ impl Deadline {
         self.at.saturating_duration_since(Instant::now())
     }
 
-    /// Drops the work when the deadline passes.
-    pub(crate) async fn bound<T>(self, work: impl Future<Output = Result<T, Cause>>) -> Result<T, Cause> {
+    /// Leaves the work when the deadline passes. The work is pinned by the caller: a future that is handed on by value is copied,
+    /// and kept once more, at each hand.
+    pub(crate) async fn bound<T>(self, work: Pin<&mut impl Future<Output = Result<T, Cause>>>) -> Result<T, Cause> {
         timeout_at(self.at, work).await.unwrap_or(Err(Cause::Deadline { limit: self.limit }))
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     rescue::Cause,
 };
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 use tokio::time::Instant;
 
 /// Tells the caller who answered instead.
@@ -25,10 +25,18 @@ pub(crate) async fn instead(
     outgoing: &Outgoing,
     outcome: Result<Answer, Cause>,
 ) -> Result<Answer, Cause> {
-    let Some(fallback) = &cx.rules.policy.fallback else { return outcome };
-    if !is_failure(&outcome) {
-        return outcome;
+    match &cx.rules.policy.fallback {
+        Some(fallback) if is_failure(&outcome) => Box::pin(stand_in(cx, outgoing, outcome, fallback)).await,
+        _ => outcome,
     }
+}
+
+async fn stand_in(
+    cx: &Context<'_>,
+    outgoing: &Outgoing,
+    outcome: Result<Answer, Cause>,
+    fallback: &Fallback,
+) -> Result<Answer, Cause> {
     let (mut answer, who) = match fallback {
         Fallback::Static(fixed) => {
             let mut response = Response::new(Inbound::made(fixed.body.clone()));
@@ -45,7 +53,7 @@ pub(crate) async fn instead(
             // It has as much time as the first choice had, because that may have used up all.
             let deadline = Deadline::new(Instant::now(), cx.rules.policy.timeout, None);
             let second = Context { lane, rules: lane.rules(0), deadline, ..*cx };
-            match deadline.bound(retry::run(&second, outgoing)).await {
+            match deadline.bound(pin!(retry::run(&second, outgoing))).await {
                 Ok(answer) => {
                     let name = HeaderValue::from_str(name.as_str()).expect("names are letters, digits, hyphens");
                     (answer, name)

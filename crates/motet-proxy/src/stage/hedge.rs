@@ -5,7 +5,7 @@ use super::{
     balance,
     connect::{Answer, Context, Failure, Outgoing, exchange},
 };
-use crate::rescue::Cause;
+use crate::{policy::Hedge, rescue::Cause};
 use motet_kernel::id::InstanceId;
 use std::pin::pin;
 use tokio::time::timeout;
@@ -15,8 +15,13 @@ pub(crate) type Tried = Result<(InstanceId, Result<Answer, Failure>), Cause>;
 
 /// One try, or two.
 pub(crate) async fn run(cx: &Context<'_>, outgoing: &Outgoing, tried: &[InstanceId], last: bool) -> Tried {
-    let hedge = cx.rules.policy.hedge.filter(|_| outgoing.repeatable);
-    let Some(hedge) = hedge else { return one(cx, outgoing, tried, last).await };
+    match cx.rules.policy.hedge {
+        Some(hedge) if outgoing.repeatable => Box::pin(two(cx, outgoing, tried, hedge)).await,
+        _ => one(cx, outgoing, tried, last).await,
+    }
+}
+
+async fn two(cx: &Context<'_>, outgoing: &Outgoing, tried: &[InstanceId], hedge: Hedge) -> Tried {
     let mut first = pin!(one(cx, outgoing, tried, false));
     if let Ok(ended) = timeout(hedge.after, first.as_mut()).await {
         return ended;

@@ -32,7 +32,7 @@ use motet_model::{
     LoadOptions, Loaded,
     system::{Run, System},
 };
-use motet_proxy::spec::{EdgeSpec, GatewaySpec, Protocol, RouteSpec};
+use motet_proxy::spec::{EdgeSpec, GatewaySpec, RouteSpec};
 use motet_registry::{Instance, Lease, Registry, Term};
 use motet_supervisor::spec::ServiceSpec;
 use parking_lot::Mutex;
