@@ -146,7 +146,9 @@ impl Circuit {
                 window.trips(policy)
             }
             Phase::Probing => true,
-            Phase::Open { .. } => false,
+            // A probe that the deadline ended has been taken off before it could say anything; and whoever else fails when the time is
+            // over says the same.
+            Phase::Open { until } => *until <= now,
         };
         self.clean.store(false, Relaxed);
         if trips {
@@ -273,6 +275,18 @@ mod tests {
         assert!(circuit.probe());
         circuit.probe_lost();
         assert!(circuit.probe());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_the_deadline_ends_has_failed() {
+        let policy = Breaker::default();
+        let circuit = ejected(&policy);
+        assert!(!circuit.failure(&policy), "what was under way when it was ejected changes nothing");
+        advance(policy.open.initial).await;
+        assert!(circuit.probe());
+        circuit.probe_lost();
+        assert!(circuit.failure(&policy));
+        assert!(!circuit.probe());
     }
 
     #[tokio::test(start_paused = true)]
