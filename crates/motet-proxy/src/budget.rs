@@ -26,7 +26,10 @@ impl Budget {
     /// A request came in. It earns the share, and after quiet seconds one share for each of them, so that a door with a request a
     /// minute can repeat one too.
     pub(crate) fn deposit(&self, now: Instant) {
-        let quiet = (now - self.last.replace(now)).as_secs_f64();
+        // Requests that waited for a place come later than they began: that was no quiet time.
+        let last = self.last.get();
+        self.last.set(now.max(last));
+        let quiet = now.saturating_duration_since(last).as_secs_f64();
         self.balance.set((self.balance.get() + self.share * quiet.max(1.0)).min(self.reserve.max(self.share)));
     }
 
@@ -56,6 +59,23 @@ mod tests {
             })
             .sum::<usize>();
         assert!((1990..=2010).contains(&retries), "{retries}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_that_come_out_of_order_earn_no_quiet_time() {
+        let budget = Budget::new(0.2, 1);
+        while budget.withdraw() {}
+        let early = Instant::now();
+        tokio::time::advance(Duration::from_secs(5)).await;
+        budget.deposit(Instant::now());
+        while budget.withdraw() {}
+        let mut retries = 0;
+        for _ in 0..500 {
+            budget.deposit(early);
+            budget.deposit(Instant::now());
+            retries += (0..10).filter(|_| budget.withdraw()).count();
+        }
+        assert!((195..=205).contains(&retries), "{retries} for 1,000 requests");
     }
 
     #[tokio::test(start_paused = true)]
