@@ -15,7 +15,7 @@ use super::{
 use crate::rescue::Cause;
 use http::header;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 /// Runs the tries.
 pub(crate) async fn run(cx: &Context<'_>, outgoing: &Outgoing) -> Result<Answer, Cause> {
@@ -60,7 +60,8 @@ pub(crate) async fn run(cx: &Context<'_>, outgoing: &Outgoing) -> Result<Answer,
             continue;
         }
         let pause = policy.retry.backoff.wait_jittered(cx.journey.attempts()).max(asked_to_wait(&kept));
-        if Instant::now() + pause >= cx.deadline.at {
+        // Compared as durations: what an instance asks for may be longer than a clock reaches.
+        if pause >= cx.deadline.left() {
             return kept;
         }
         // An answer that is not wanted lets go of its instance before the pause.
