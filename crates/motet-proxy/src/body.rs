@@ -54,35 +54,46 @@ pub(crate) struct Tampered {
     /// How many bytes may still pass.
     left: Option<u64>,
     rate: Option<u64>,
+    /// What has come and has not passed yet, because of the rate.
+    held: Bytes,
     /// Until when nothing passes.
     pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl Tampered {
     pub(crate) fn new(incoming: Incoming, left: Option<u64>, rate: Option<u64>) -> Self {
-        Self { incoming, left, rate, pause: None }
+        Self { incoming, left, rate, held: Bytes::new(), pause: None }
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, InboundError>>> {
-        if let Some(pause) = &mut self.pause {
-            ready!(pause.as_mut().poll(cx));
-            self.pause = None;
-        }
         if self.left == Some(0) {
             return Poll::Ready(Some(Err(InboundError::Injected)));
         }
-        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx)?);
-        let Some(frame) = frame else { return Poll::Ready(None) };
-        let Ok(mut data) = frame.into_data() else { return Poll::Ready(None) };
-        if let Some(left) = &mut self.left {
-            data.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
-            *left -= data.len() as u64;
+        if self.held.is_empty() {
+            let Some(frame) = ready!(Pin::new(&mut self.incoming).poll_frame(cx)?) else { return Poll::Ready(None) };
+            match frame.into_data() {
+                Ok(data) => self.held = data,
+                Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+            }
         }
+        let mut passing = self.held.len();
         if let Some(rate) = self.rate {
-            let takes = Duration::from_secs_f64(data.len() as f64 / rate as f64);
-            self.pause = Some(Box::pin(sleep(takes)));
+            // Ten pieces a second.
+            passing = passing.min(usize::try_from(rate.div_ceil(10)).unwrap_or(usize::MAX));
+            let takes = Duration::from_secs_f64(passing as f64 / rate as f64);
+            ready!(self.pause.get_or_insert_with(|| Box::pin(sleep(takes))).as_mut().poll(cx));
+            self.pause = None;
         }
-        Poll::Ready(Some(Ok(Frame::data(data))))
+        if let Some(left) = &mut self.left {
+            passing = passing.min(usize::try_from(*left).unwrap_or(usize::MAX));
+            *left -= passing as u64;
+        }
+        Poll::Ready(Some(Ok(Frame::data(self.held.split_to(passing)))))
+    }
+
+    /// What is cut is never complete.
+    fn is_end_stream(&self) -> bool {
+        self.left != Some(0) && self.held.is_empty() && self.incoming.is_end_stream()
     }
 }
 
@@ -103,7 +114,7 @@ impl Inbound {
         match self {
             Self::Live(incoming) => incoming.is_end_stream(),
             Self::Made(text) => text.is_none(),
-            Self::Tampered(tampered) => tampered.pause.is_none() && tampered.incoming.is_end_stream(),
+            Self::Tampered(tampered) => tampered.is_end_stream(),
         }
     }
 
