@@ -147,7 +147,8 @@ pub struct Hedge {
 /// What the caller gets when the callee gave nothing usable: Motet would have answered with 502, 503 or 504, or the callee did.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fallback {
-    /// What another service says to the same request. It must be among the fallbacks of the edge's or route's spec.
+    /// What another service says to the same request. It must be among the fallbacks of the edge's or route's spec. For its sake
+    /// the body is kept as for another try ([`Retry::replay_max`]), whatever the method.
     Service(ServiceName),
     /// Always the same.
     Static(StaticAnswer),

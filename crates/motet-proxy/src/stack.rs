@@ -14,7 +14,7 @@ use crate::{
     journey::Journey,
     lane::Lane,
     listener::Arrival,
-    policy::streams,
+    policy::{Fallback, streams},
     rescue::{self, Cause},
     spec::{Door, Protocol},
     stage::{
@@ -187,12 +187,16 @@ fn outgoing(
     }
     let retry = &cx.rules.policy.retry;
     let repeatable = upgrade.is_none() && retry.repeats(&method, &headers);
-    let replay_max = if repeatable && retry.attempts > 1 { retry.replay_max } else { 0 };
-    let protocol = if cx.grpc { Protocol::H2c } else { lane.plan.protocol };
-    let protocol = if upgrade.is_some() { Protocol::Http1 } else { protocol };
+    let has_stand_in = matches!(cx.rules.policy.fallback, Some(Fallback::Service(_)));
+    let is_kept = repeatable && retry.attempts > 1 || has_stand_in;
+    let body = Source::new(body, if is_kept { retry.replay_max } else { 0 });
+    let protocol = match upgrade {
+        Some(_) => Some(Protocol::Http1),
+        None => cx.grpc.then_some(Protocol::H2c),
+    };
     let path = path(&uri, lane.plan.strip.as_deref());
     let headers = RefCell::new(headers);
-    Ok(Outgoing { method, path, headers, body: Source::new(body, replay_max), host, protocol, repeatable, upgrade })
+    Ok(Outgoing { method, path, headers, body, host, protocol, repeatable, has_stand_in, upgrade })
 }
 
 /// Whom the caller addressed: RFC 9112, section 3.2, asks for exactly one `Host` in HTTP/1.1.

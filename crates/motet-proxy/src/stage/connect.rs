@@ -36,13 +36,16 @@ pub(crate) struct Context<'a> {
 pub(crate) struct Outgoing {
     pub(crate) method: Method,
     pub(crate) path: PathAndQuery,
-    /// Taken by the last try.
+    /// Taken by the last try, unless another service may be asked after it.
     pub(crate) headers: RefCell<HeaderMap>,
     pub(crate) body: Source,
     /// What the caller addressed.
     pub(crate) host: Option<HeaderValue>,
-    pub(crate) protocol: Protocol,
+    /// What the request itself demands to be sent by, whatever the instance speaks otherwise.
+    pub(crate) protocol: Option<Protocol>,
     pub(crate) repeatable: bool,
+    /// Another service may be asked after the last try.
+    pub(crate) has_stand_in: bool,
     pub(crate) upgrade: Option<HeaderValue>,
 }
 
@@ -151,11 +154,12 @@ async fn send(
     last: bool,
 ) -> Result<(Response<hyper::body::Incoming>, Lease), Failure> {
     let mut request = None;
+    let protocol = outgoing.protocol(cx);
     loop {
-        let mut lease = match upstream.reuse(outgoing.protocol) {
+        let mut lease = match upstream.reuse(protocol) {
             Some(lease) => lease,
             None => {
-                let dialed = Box::pin(upstream.dial(outgoing.protocol, cx.rules.policy.connect_timeout)).await;
+                let dialed = Box::pin(upstream.dial(protocol, cx.rules.policy.connect_timeout)).await;
                 dialed.inspect_err(|_| upstream.latency.observe_failure()).map_err(Failure::Unreachable)?
             }
         };
@@ -195,6 +199,12 @@ fn judge(outcome: &Result<Head, Failure>, cx: &Context<'_>) -> Option<bool> {
     }
 }
 
+impl Outgoing {
+    fn protocol(&self, cx: &Context<'_>) -> Protocol {
+        self.protocol.unwrap_or(cx.lane.plan.protocol)
+    }
+}
+
 impl Context<'_> {
     /// Whether an answer's head says that the instance could not do its work.
     pub(crate) fn is_failure(&self, status: u16, headers: &HeaderMap) -> bool {
@@ -217,8 +227,8 @@ fn report(cx: &Context<'_>, member: &Member, probe: Option<Probe>, well: Option<
 }
 
 fn build(cx: &Context<'_>, upstream: &Upstream, outgoing: &Outgoing, number: u32, last: bool) -> Request<Outbound> {
-    let mut fields =
-        if last || !outgoing.repeatable { outgoing.headers.take() } else { outgoing.headers.borrow().clone() };
+    let is_final = (last || !outgoing.repeatable) && !outgoing.has_stand_in;
+    let mut fields = if is_final { outgoing.headers.take() } else { outgoing.headers.borrow().clone() };
     let left = cx.deadline.left();
     if cx.grpc {
         grpc::set_timeout(&mut fields, left);
@@ -227,7 +237,7 @@ fn build(cx: &Context<'_>, upstream: &Upstream, outgoing: &Outgoing, number: u32
     fields.insert(headers::ATTEMPT, HeaderValue::from(number));
     let host = host(cx, upstream, outgoing);
     let mut request = Request::new(outgoing.body.next_try());
-    match outgoing.protocol {
+    match outgoing.protocol(cx) {
         Protocol::Http1 => {
             fields.insert(header::HOST, host);
             *request.uri_mut() = Uri::from(outgoing.path.clone());
