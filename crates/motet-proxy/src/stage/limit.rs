@@ -26,7 +26,7 @@ pub(crate) async fn enter(cx: &Context<'_>, urgency: u8) -> Result<Permit, Cause
     bulkhead.enter(&policy.concurrency, urgency, cx.deadline.at).await.map_err(|refused| match refused {
         Refused::Full => Cause::Full { limit: limit(), queue: policy.concurrency.queue_max },
         // The total deadline is the cause when it was nearer.
-        Refused::Waited(_) if cx.deadline.left().is_zero() => Cause::Deadline { limit: cx.deadline.limit },
-        Refused::Waited(waited) => Cause::Queued { limit: limit(), waited },
+        Refused::Waited if cx.deadline.left().is_zero() => Cause::Deadline { limit: cx.deadline.limit },
+        Refused::Waited => Cause::Queued { limit: limit(), waited: policy.concurrency.queue_wait },
     })
 }
