@@ -2,9 +2,18 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod change;
+mod children;
 mod draining;
 mod failure;
 mod gateway;
+mod load;
+mod moody;
+mod policies_failure;
+mod policies_faults;
+mod policies_limits;
+mod policies_time;
 mod protocol;
+mod soak;
 mod streaming;
+mod survival;
 mod world;

@@ -96,7 +96,7 @@ async fn large_bodies_pass_both_ways_in_flat_memory() {
     assert!(grown < 32, "{grown} MiB for bodies of 128 MiB");
 }
 
-fn resident() -> usize {
+pub(crate) fn resident() -> usize {
     let statm = fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }

@@ -1,7 +1,7 @@
 //! The world around the data plane: servers that do as a closure says, callers that speak one connection, and an edge between them.
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{future::BoxFuture, stream};
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::UnsyncBoxBody};
@@ -137,24 +137,34 @@ impl Caller {
         Self::Http2(sender, address, group)
     }
 
-    pub(crate) async fn send(&mut self, mut request: Request<Body>) -> hyper::Result<Response<Incoming>> {
-        let answer = async {
-            match self {
-                Self::Http1(sender, address, _) => {
-                    let host = address.to_string().parse().expect("a header");
-                    request.headers_mut().entry("host").or_insert(host);
-                    sender.ready().await?;
-                    sender.send_request(request).await
-                }
-                Self::Http2(sender, address, _) => {
-                    let path = request.uri().path_and_query().expect("a path").clone();
-                    *request.uri_mut() = format!("http://{address}{path}").parse().expect("a URI");
-                    sender.ready().await?;
-                    sender.send_request(request).await
+    pub(crate) async fn send(&mut self, request: Request<Body>) -> hyper::Result<Response<Incoming>> {
+        let answer = async { self.begin(request).await.await };
+        timeout(LIMIT, answer).await.expect("an answer in time")
+    }
+
+    /// Sends a request as soon as the connection takes one. Dropping what comes back gives the answer up.
+    pub(crate) async fn begin(
+        &mut self,
+        mut request: Request<Body>,
+    ) -> BoxFuture<'static, hyper::Result<Response<Incoming>>> {
+        match self {
+            Self::Http1(sender, address, _) => {
+                let host = address.to_string().parse().expect("a header");
+                request.headers_mut().entry("host").or_insert(host);
+                match sender.ready().await {
+                    Ok(()) => Box::pin(sender.send_request(request)),
+                    Err(error) => Box::pin(async { Err(error) }),
                 }
             }
-        };
-        timeout(LIMIT, answer).await.expect("an answer in time")
+            Self::Http2(sender, address, _) => {
+                let path = request.uri().path_and_query().expect("a path").clone();
+                *request.uri_mut() = format!("http://{address}{path}").parse().expect("a URI");
+                match sender.ready().await {
+                    Ok(()) => Box::pin(sender.send_request(request)),
+                    Err(error) => Box::pin(async { Err(error) }),
+                }
+            }
+        }
     }
 
     /// Goes away: the connection is closed.
