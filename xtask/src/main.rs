@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use xtask::finding::Severity;
 use xtask::gate;
 use xtask::repo::{self, Repo};
-use xtask::{commands, tidy};
+use xtask::{bench, commands, tidy};
 
 /// Repository chores of Motet.
 #[derive(Debug, Parser)]
@@ -35,6 +35,22 @@ enum Chore {
         #[arg(long)]
         list: bool,
     },
+    /// Measures Motet beside what people use today, on this machine, in one run. See `bench/README.md`.
+    Bench {
+        /// What is measured.
+        #[arg(value_enum, default_value_t)]
+        what: Bench,
+        /// For the benchmark itself: `--rounds N`, `--quick`, `--only CONTENDER,...`, `--json FILE`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Bench {
+    /// The data plane beside nginx, haproxy, Pingora and a bare hyper proxy.
+    #[default]
+    Proxy,
 }
 
 fn main() -> Result<ExitCode> {
@@ -52,6 +68,10 @@ fn main() -> Result<ExitCode> {
             true
         }
         Chore::Test { only, .. } => gate::run(root, &only)?,
+        Chore::Bench { what: Bench::Proxy, arguments } => {
+            bench::proxy(root, &arguments)?;
+            true
+        }
     };
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

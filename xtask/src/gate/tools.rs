@@ -43,6 +43,20 @@ const PACKAGES: &[Package] = &[
     Package { what: "Chromium", is_there: || on_path(BROWSERS), packages: &["chromium"] },
 ];
 
+/// The peers that the data plane is measured beside.
+const PEERS: &[Package] = &[
+    Package {
+        what: "nginx",
+        is_there: || on_path(&["nginx"]) || is_file("/usr/sbin/nginx"),
+        packages: &["nginx-light"],
+    },
+    Package {
+        what: "haproxy",
+        is_there: || on_path(&["haproxy"]) || is_file("/usr/sbin/haproxy"),
+        packages: &["haproxy"],
+    },
+];
+
 const BROWSERS: &[&str] = &["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /// Installs the packages that are its arguments; nothing that they bring is started.
@@ -83,16 +97,28 @@ pub fn provide(shell: &mut Shell) -> Result<()> {
     if !missing.is_empty() {
         bail!("missing: {}", missing.join("; "));
     }
-    let packages = lacking(PACKAGES);
-    if !packages.is_empty() {
-        install(shell, &packages)?;
+    provide_packages(shell, PACKAGES)
+}
+
+/// Checks that the peers of the benchmarks are there and installs what is missing.
+///
+/// # Errors
+/// When something is missing that cannot be installed here: the message says what to do.
+pub fn provide_peers(shell: &mut Shell) -> Result<()> {
+    provide_packages(shell, PEERS)
+}
+
+fn provide_packages(shell: &mut Shell, packages: &[Package]) -> Result<()> {
+    let lacking = lacking(packages);
+    if !lacking.is_empty() {
+        install(shell, &lacking)?;
     }
     let still: Vec<&str> =
-        PACKAGES.iter().filter(|package| !(package.is_there)()).map(|package| package.what).collect();
+        packages.iter().filter(|package| !(package.is_there)()).map(|package| package.what).collect();
     if !still.is_empty() {
         bail!("missing even after apt: {} (a browser may also be Google Chrome, on the PATH)", still.join(", "));
     }
-    PACKAGES.iter().for_each(|package| report::note(package.what));
+    packages.iter().for_each(|package| report::note(package.what));
     Ok(())
 }
 
@@ -139,6 +165,10 @@ fn on_path(programs: &[&str]) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     programs.iter().any(|program| folders.iter().any(|folder| folder.join(program).is_file()))
+}
+
+fn is_file(path: &str) -> bool {
+    Path::new(path).is_file()
 }
 
 /// Debian keeps the server's programs out of the PATH.
