@@ -1,16 +1,19 @@
-//! One turn of every contender: as fast as it can, then at each fixed rate. Who begins changes from round to round, so that
-//! nobody always follows the same neighbour.
+//! One turn of every contender: as fast as it can, at each fixed rate, streams, gRPC. Who begins changes from round to round,
+//! so that nobody always follows the same neighbour.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result};
 
 use crate::{
     contender::Contender,
-    generator::{Generator, Tally},
-    machine::{Disturbance, Reading},
+    generator::Generator,
+    grpc::{self, Grpc},
+    machine::Disturbance,
+    meter::{Cell, Meter, Parties},
     pace::SECOND,
     processes::{self, Memory},
+    streams::{self, Streams},
 };
 
 /// Connections of the closed loop.
@@ -20,54 +23,28 @@ const OPEN: usize = 32;
 /// Requests a second of the open loops.
 pub const RATES: [u32; 2] = [2_000, 5_000];
 
-/// How long things are measured, in nanoseconds.
+/// How long things are measured, in nanoseconds, and how often.
 #[derive(Debug, Clone, Copy)]
-pub struct Durations {
+pub struct Amounts {
     /// Before anything is counted.
     pub warm: u64,
     /// As fast as it can.
     pub saturation: u64,
     /// At each fixed rate.
     pub rate: u64,
+    /// Each of the two loops of gRPC.
+    pub grpc: u64,
+    /// Streams that end, and streams that are left.
+    pub streams: usize,
 }
 
-impl Durations {
+impl Amounts {
     /// Of a run whose figures are meant to be kept.
-    pub const FULL: Self = Self { warm: SECOND * 3 / 10, saturation: 2 * SECOND, rate: 2 * SECOND };
+    pub const FULL: Self =
+        Self { warm: SECOND / 5, saturation: SECOND * 3 / 2, rate: 2 * SECOND, grpc: SECOND * 4 / 5, streams: 100 };
     /// Of a run that shows whether the harness works.
-    pub const QUICK: Self = Self { warm: SECOND / 10, saturation: SECOND / 2, rate: SECOND / 2 };
-}
-
-/// What one load on one contender gave.
-#[derive(Debug, Clone)]
-pub struct Cell {
-    /// What the caller saw.
-    pub tally: Tally,
-    /// Errors outside the measured stretch.
-    pub errors_beside: u64,
-    /// Processor seconds of the contender.
-    pub cpu: f64,
-    /// Processor seconds of the upstream and the caller.
-    pub cpu_beside: f64,
-    /// What else the machine did.
-    pub disturbance: Disturbance,
-}
-
-impl Cell {
-    /// Processor seconds of the contender for 100,000 requests.
-    pub fn cpu_per_100k(&self) -> f64 {
-        self.cpu * 100_000.0 / self.tally.answered.max(1) as f64
-    }
-
-    /// Processor seconds of the upstream and the caller for 100,000 requests.
-    pub fn cpu_beside_per_100k(&self) -> f64 {
-        self.cpu_beside * 100_000.0 / self.tally.answered.max(1) as f64
-    }
-
-    /// All that was not answered well.
-    pub fn errors(&self) -> u64 {
-        self.tally.errors + self.errors_beside
-    }
+    pub const QUICK: Self =
+        Self { warm: SECOND / 10, saturation: SECOND / 2, rate: SECOND / 2, grpc: SECOND / 4, streams: 20 };
 }
 
 /// One contender in one round.
@@ -81,6 +58,18 @@ pub struct Turn {
     pub rates: Vec<Cell>,
     /// After saturation.
     pub memory: Memory,
+    /// Answers that do not end.
+    pub streams: Streams,
+    /// Where it takes gRPC.
+    pub grpc: Option<Grpc>,
+}
+
+impl Turn {
+    /// All loads that it was under.
+    pub fn cells(&self) -> impl Iterator<Item = &Cell> {
+        let grpc = self.grpc.iter().flat_map(|grpc| [&grpc.saturation, &grpc.paced]);
+        self.rates.iter().chain([&self.saturation]).chain(grpc)
+    }
 }
 
 /// All contenders once.
@@ -98,8 +87,8 @@ impl Round {
 
     /// The worst that happened in it.
     pub fn disturbance(&self) -> Disturbance {
-        let cells = self.turns.iter().flat_map(|turn| turn.rates.iter().chain([&turn.saturation]));
-        cells.map(|cell| cell.disturbance).fold(Disturbance::default(), Disturbance::worse)
+        let cells = self.turns.iter().flat_map(Turn::cells);
+        cells.map(|cell| cell.cost.disturbance).fold(Disturbance::default(), Disturbance::worse)
     }
 }
 
@@ -107,43 +96,41 @@ impl Round {
 ///
 /// # Errors
 /// When one does not accept connections any more.
-pub fn run(number: usize, contenders: &[Contender], upstream: &[u32], durations: Durations) -> Result<Round> {
+pub fn run(number: usize, contenders: &[Contender], upstream: &[u32], amounts: Amounts) -> Result<Round> {
     let first = number % contenders.len().max(1);
-    let (after, before) = (&contenders[first..], &contenders[..first]);
+    let (before, after) = contenders.split_at(first);
     let mut turns = Vec::with_capacity(contenders.len());
     for contender in after.iter().chain(before) {
-        turns.push(turn(contender, upstream, durations).with_context(|| format!("measuring {}", contender.name))?);
+        turns.push(turn(contender, upstream, amounts).with_context(|| format!("measuring {}", contender.name))?);
     }
     Ok(Round { turns })
 }
 
-fn turn(contender: &Contender, upstream: &[u32], durations: Durations) -> Result<Turn> {
-    let pids = contender.pids();
-    let beside: Vec<u32> = upstream.iter().copied().chain([std::process::id()]).collect();
-    let measure =
-        |rate, connections, length| cell(contender.http, &pids, &beside, rate, connections, durations.warm, length);
-    let saturation = measure(None, CLOSED, durations.saturation)?;
-    let memory = processes::memory(&pids);
-    let rates = RATES.iter().map(|&rate| measure(Some(rate), OPEN, durations.rate)).collect::<Result<_>>()?;
-    Ok(Turn { name: contender.name, saturation, rates, memory })
+fn turn(contender: &Contender, upstream: &[u32], amounts: Amounts) -> Result<Turn> {
+    let beside = upstream.iter().copied().chain([std::process::id()]).collect();
+    let parties = Parties { contender: contender.pids(), beside };
+    let measure = |rate, connections, length| cell(contender.http, &parties, rate, connections, (amounts.warm, length));
+    let saturation = measure(None, CLOSED, amounts.saturation)?;
+    let memory = processes::memory(&parties.contender);
+    let rates = RATES.iter().map(|&rate| measure(Some(rate), OPEN, amounts.rate)).collect::<Result<_>>()?;
+    let streams = streams::measure(contender.http, amounts.streams, amounts.streams)?;
+    let (warm, length) = (Duration::from_nanos(amounts.warm), Duration::from_nanos(amounts.grpc));
+    let grpc = contender.grpc.map(|target| grpc::measure(target, &parties, warm, length)).transpose()?;
+    Ok(Turn { name: contender.name, saturation, rates, memory, streams, grpc })
 }
 
 fn cell(
     target: SocketAddr,
-    pids: &[u32],
-    beside: &[u32],
+    parties: &Parties,
     rate: Option<u32>,
     connections: usize,
-    warm: u64,
-    length: u64,
+    (warm, length): (u64, u64),
 ) -> Result<Cell> {
     let mut generator = Generator::connect(target, connections, rate)?;
     let warming = generator.run(warm)?;
-    let machine = Reading::take();
-    let (cpu, cpu_beside) = (processes::cpu_seconds(pids), processes::cpu_seconds(beside));
+    let meter = Meter::start(parties);
     let tally = generator.run(length)?;
-    let (cpu, cpu_beside) = (processes::cpu_seconds(pids) - cpu, processes::cpu_seconds(beside) - cpu_beside);
-    let disturbance = machine.until(&Reading::take(), cpu + cpu_beside);
+    let cost = meter.stop();
     let errors_beside = warming.errors + generator.finish()?;
-    Ok(Cell { tally, errors_beside, cpu, cpu_beside, disturbance })
+    Ok(Cell { tally, errors_beside, cost })
 }

@@ -1,5 +1,6 @@
 //! haproxy with its defaults and two threads; connections to the upstream are shared by all callers (`http-reuse always`), as the
-//! others share theirs.
+//! others share theirs, and a caller that has gone is noticed (`abortonclose`). Streams are passed
+//! on as they come (`http-no-delay`), because its default waits for more to send.
 
 use std::{fs, net::SocketAddr, process::Command};
 
@@ -16,7 +17,7 @@ pub(super) fn start(http: SocketAddr, grpc: SocketAddr, upstream: SocketAddr, pl
 }
 
 fn configuration(http: SocketAddr, grpc: SocketAddr, upstream: SocketAddr, places: &Places) -> String {
-    let connections = places.streams + 50;
+    let connections = places.streams.max(1_000) + 50;
     format!(
         "global
   nbthread {WORKERS}
@@ -29,10 +30,15 @@ defaults
   timeout http-keep-alive 1h
   option http-keep-alive
   http-reuse always
+  option abortonclose
 frontend http
   bind {http} backlog 4096
+  use_backend streams if {{ path_beg /stream }}
   default_backend plain
 backend plain
+  server upstream {upstream}
+backend streams
+  option http-no-delay
   server upstream {upstream}
 frontend grpc
   bind {grpc} proto h2
