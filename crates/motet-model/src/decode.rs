@@ -4,6 +4,7 @@
 //! be reads as its default, so that the rules about the whole can still be looked at and all mistakes are told in one run.
 
 mod gateway;
+pub(crate) mod policy;
 mod service;
 mod value;
 
@@ -37,7 +38,7 @@ pub(crate) fn system(tree: &Node, frame: &Frame<'_>) -> Option<System> {
         .flat_map(|(name, context)| context.services.iter().map(|service| (service.clone(), name.clone())))
         .collect();
     let services = named(tree.get("services"), |name: &ServiceName, node| {
-        service::service(name, homes.get(name).cloned(), node, frame)
+        service::service(tree, name, homes.get(name).cloned(), node, frame)
     });
     Some(System {
         name: tree
@@ -49,7 +50,7 @@ pub(crate) fn system(tree: &Node, frame: &Frame<'_>) -> Option<System> {
         dir: frame.dir.to_owned(),
         profiles: frame.profiles.clone(),
         services,
-        gateway: tree.get("gateway").and_then(gateway::gateway),
+        gateway: tree.get("gateway").and_then(|node| gateway::gateway(tree, node)),
         engines: Engines { stores: Stores { postgres: postgres_url(tree) } },
         contexts,
     })

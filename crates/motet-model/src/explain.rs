@@ -90,7 +90,7 @@ pub fn explain(query: &str) -> Result<Explanation, Unexplained> {
     let mut ends: Vec<_> = all.iter().filter(|placed| ends_with(&placed.path, asked)).collect();
     ends.sort_by_key(|placed| placed.path.matches('.').count());
     match ends.as_slice() {
-        [] => Err(Unexplained { query: query.to_owned(), near: near(asked, query, &all) }),
+        [] => Err(Unexplained { query: query.to_owned(), near: near(asked, query, all) }),
         [one] => Ok(Explanation::Key(page(one))),
         many => Ok(Explanation::Candidates(many.iter().map(|placed| page(placed)).collect())),
     }

@@ -5,13 +5,18 @@
 //! key cannot be accepted and be missing in the documentation, and a default cannot differ from what is said about it.
 
 pub(crate) mod accept;
+pub(crate) mod amount;
 pub(crate) mod edge;
+pub(crate) mod fallback;
+pub(crate) mod policy;
 pub(crate) mod probe;
+pub(crate) mod retry;
 pub(crate) mod service;
 pub(crate) mod top;
 pub(crate) mod value;
 
 pub(crate) use value::Kind;
+use std::sync::LazyLock;
 
 /// What may stand under a key.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +31,8 @@ pub(crate) enum Shape {
     List(&'static Shape),
     /// One of several, told apart by being a scalar, a list or a map.
     Either(&'static [Shape]),
+    /// Anything: it means something to somebody else.
+    Any,
 }
 
 /// What the keys of a free map are.
@@ -39,6 +46,8 @@ pub(crate) enum KeyKind {
     Variable,
     /// Paths of URLs.
     UrlPath,
+    /// Names of header fields.
+    Header,
 }
 
 /// A map with known keys.
@@ -125,7 +134,7 @@ impl Shape {
         match self {
             Self::Fields(fields) => Some(fields),
             Self::Either(shapes) => shapes.iter().find_map(Self::fields),
-            Self::One(_) | Self::Map(..) | Self::List(_) => None,
+            Self::One(_) | Self::Map(..) | Self::List(_) | Self::Any => None,
         }
     }
 
@@ -135,7 +144,7 @@ impl Shape {
             Self::Fields(fields) => fields.key(key).map(|key| key.shape),
             Self::Map(_, shape) => Some(**shape),
             Self::Either(shapes) => shapes.iter().find_map(|shape| shape.under(key)),
-            Self::One(_) | Self::List(_) => None,
+            Self::One(_) | Self::List(_) | Self::Any => None,
         }
     }
 }
@@ -148,15 +157,18 @@ pub(crate) struct Placed {
 }
 
 /// Every key of the language, in the order of the table. Profiles repeat the keys of the top level and are not repeated here.
-pub(crate) fn all() -> Vec<Placed> {
-    let mut all = Vec::new();
-    collect("", &Shape::Fields(&top::TOP), &mut all);
-    all
+pub(crate) fn all() -> &'static [Placed] {
+    static ALL: LazyLock<Vec<Placed>> = LazyLock::new(|| {
+        let mut all = Vec::new();
+        collect("", &Shape::Fields(&top::TOP), &mut all);
+        all
+    });
+    &ALL
 }
 
 fn collect(path: &str, shape: &Shape, all: &mut Vec<Placed>) {
     match shape {
-        Shape::One(_) => {}
+        Shape::One(_) | Shape::Any => {}
         Shape::List(item) => collect(path, item, all),
         Shape::Map(_, value) => collect(&format!("{path}.*"), value, all),
         Shape::Either(shapes) => shapes.iter().for_each(|shape| collect(path, shape, all)),

@@ -38,6 +38,7 @@ pub mod system;
 mod decode;
 mod graph;
 mod keys;
+mod layers;
 mod lint;
 mod rules;
 mod spelling;

@@ -108,6 +108,7 @@ impl Writer {
         match shape {
             Shape::One(kind) => single(*kind),
             Shape::Fields(fields) => self.reference(fields),
+            Shape::Any => json!({}),
             Shape::List(item) => json!({ "type": "array", "items": self.shape(item) }),
             Shape::Either(shapes) => {
                 let shapes: Vec<_> = shapes.iter().map(|shape| self.shape(shape)).collect();
@@ -118,6 +119,7 @@ impl Writer {
                 match keys {
                     KeyKind::Name | KeyKind::Service => schema["propertyNames"] = json!({ "pattern": NAME }),
                     KeyKind::UrlPath => schema["propertyNames"] = json!({ "pattern": "^/" }),
+                    KeyKind::Header => schema["propertyNames"] = json!({ "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" }),
                     KeyKind::Variable => schema["propertyNames"] = json!({ "pattern": "^[^=\\s]+$" }),
                 }
                 schema
@@ -139,7 +141,7 @@ fn takes_null(shape: &Shape) -> bool {
     match shape {
         Shape::Map(..) => true,
         Shape::Fields(fields) => !fields.one_needed && fields.keys.iter().all(|key| key.default != Default::Required),
-        Shape::One(_) | Shape::List(_) | Shape::Either(_) => false,
+        Shape::One(_) | Shape::List(_) | Shape::Either(_) | Shape::Any => false,
     }
 }
 
@@ -166,5 +168,12 @@ fn single(kind: Kind) -> Value {
         Kind::Listen => or_variable(json!({ "type": "string", "pattern": ":[0-9]+$" })),
         Kind::Lint => json!({ "type": "string", "pattern": "^MO-model-2[0-9]{2}$" }),
         Kind::Version => json!({ "enum": [1, "1"] }),
+        Kind::Percent { .. } => or_variable(json!({ "type": "string", "pattern": "^ *[0-9]+(\\.[0-9]+)? *% *$" })),
+        Kind::Size { .. } => json!({ "type": ["string", "integer"], "minLength": 1, "minimum": 0 }),
+        Kind::Rate => or_variable(json!({ "type": "string", "pattern": "^(none|[0-9]+ */.+)$" })),
+        Kind::NumberOr { min, max, word } => {
+            or_variable(json!({ "anyOf": [{ "type": "integer", "minimum": min, "maximum": max }, { "const": word }] }))
+        }
+        Kind::HeaderValue | Kind::HeaderName => json!({ "type": ["string", "number", "boolean"] }),
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! These types are plain data without positions; where a value came from is kept beside them by the resolver and not needed to run a system.
 
+pub mod policy;
+
 use motet_kernel::name::{ContextName, ProfileName, ServiceName, SystemName};
+use policy::{PathPolicy, Policy};
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Everything that one definition describes, under one profile.
@@ -68,6 +71,12 @@ pub struct Service {
     pub scale: Scale,
     /// The services it starts after, beside those it uses.
     pub after: Vec<ServiceName>,
+    /// What its instances speak.
+    pub protocol: Protocol,
+    /// What an edge to it has that says nothing itself.
+    pub policy: Policy,
+    /// Where some of its paths behave otherwise.
+    pub paths: Vec<PathPolicy>,
     /// The services it may call.
     pub uses: BTreeMap<ServiceName, Edge>,
     /// The data that it owns.
@@ -156,6 +165,15 @@ pub enum Check {
     Command(Command),
 }
 
+/// What the instances of a service speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 without TLS.
+    H2c,
+}
+
 /// How many instances a service has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scale {
@@ -168,10 +186,10 @@ pub struct Scale {
 /// The rules of one dependency.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Edge {
-    /// How long a call may take in all. For a stream of events it bounds the time to the head of the response.
-    pub timeout: Duration,
-    /// When a call is tried again.
-    pub retry: Retry,
+    /// What is in force, the callee's own `policy` included.
+    pub policy: Policy,
+    /// Where some paths behave otherwise.
+    pub paths: Vec<PathPolicy>,
     /// Whether the caller is started only after the callee is ready.
     pub wait: Wait,
 }
@@ -183,17 +201,6 @@ pub enum Wait {
     Ready,
     /// Started without regard to the callee.
     None,
-}
-
-/// When a call is tried again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Retry {
-    /// Tries in all; 1 means never again.
-    pub attempts: u32,
-    /// The statuses of an answer that are worth another try.
-    pub on: Vec<u16>,
-    /// The methods that may be repeated after something was sent. Anything may be repeated when nothing was sent yet.
-    pub methods: Vec<String>,
 }
 
 /// The data that a service owns.
@@ -250,10 +257,10 @@ pub struct Route {
     pub to: ServiceName,
     /// Whether the prefix is cut off before the request is passed on.
     pub strip_prefix: bool,
-    /// How long a request may take in all, as for an edge.
-    pub timeout: Duration,
-    /// When a request is tried again, as for an edge.
-    pub retry: Retry,
+    /// What is in force, the service's own `policy` included.
+    pub policy: Policy,
+    /// Where some paths behave otherwise, as the service sees them.
+    pub paths: Vec<PathPolicy>,
 }
 
 /// What stands behind each capability.

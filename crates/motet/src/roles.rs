@@ -1,12 +1,14 @@
 //! The roles of the binary and where they meet. Contexts do not know each other: what the supervisor says about instances becomes known to the
 //! registry, what the registry publishes is balanced over by the data plane, and all of that happens in this folder.
 //!
-//! Map: [`session`] (one life of a running system: start, apply, stop), [`translate`] (the definition in the words of each context),
+//! Map: [`session`] (one life of a running system: start, apply, stop), [`translate`] (the definition in the words of each context), [`doors`] and [`policies`] (the same for the data plane),
 //! [`environment`] (what each service finds in its environment), [`membership`] (supervisor → registry), [`stores`] (databases before services),
 //! [`status`] (what everybody knows, in one answer), [`watching`] (changed files → rebuilds).
 
+pub(crate) mod doors;
 pub(crate) mod environment;
 pub(crate) mod membership;
+pub(crate) mod policies;
 pub(crate) mod session;
 pub(crate) mod status;
 pub(crate) mod stores;

@@ -1,16 +1,24 @@
 //! A service and what belongs to it.
 
-use super::{Frame, service_path, value};
+use super::{Frame, policy, service_path, value};
 use crate::{
-    keys::{Key, edge, probe, service as keys},
+    keys::{Key, policy as policy_keys, probe, service as keys},
+    layers::Door,
     source::tree::Node,
-    system::{Build, Check, Command, Edge, Probe, Restart, Run, Scale, Service, Stop, Store, StoreEngine, Wait},
+    system::{Build, Check, Command, Edge, Probe, Protocol, Restart, Run, Scale, Service, Stop, Store, StoreEngine, Wait},
 };
 use motet_kernel::name::{ContextName, ServiceName};
 
-pub(super) fn service(name: &ServiceName, context: Option<ContextName>, node: &Node, frame: &Frame<'_>) -> Service {
+pub(super) fn service(
+    tree: &Node,
+    name: &ServiceName,
+    context: Option<ContextName>,
+    node: &Node,
+    frame: &Frame<'_>,
+) -> Service {
     let path = service_path(name.as_str(), node, frame.dir, frame.sources);
     let once = value::flag(node, &keys::ONCE);
+    let (policy, paths) = policy::at_door(tree, Door::Service(name.as_str()));
     Service {
         about: value::text(node, "about"),
         run: run(node),
@@ -23,7 +31,13 @@ pub(super) fn service(name: &ServiceName, context: Option<ContextName>, node: &N
         alive: node.get("alive").and_then(|node| probe(node, &probe::ALIVE_INTERVAL, &probe::ALIVE_TIMEOUT)),
         scale: scale(node.get("scale")),
         after: value::names(node.get("after")),
-        uses: super::named(node.get("uses"), |_: &ServiceName, node| edge(node)),
+        protocol: match value::word(Some(node), &keys::PROTOCOL) {
+            "h2c" => Protocol::H2c,
+            _ => Protocol::Http1,
+        },
+        policy,
+        paths,
+        uses: super::named(node.get("uses"), |callee: &ServiceName, node| edge(tree, name, callee, node)),
         store: node.get("store").and_then(store),
         stop: stop(node.get("stop")),
         restart: restart(node, once),
@@ -95,15 +109,13 @@ fn scale(node: Option<&Node>) -> Scale {
     Scale { min, max: max.max(1) }
 }
 
-fn edge(node: &Node) -> Edge {
-    Edge {
-        timeout: value::duration(Some(node), &edge::TIMEOUT),
-        retry: value::retry(node),
-        wait: match value::word(Some(node), &edge::WAIT) {
-            "none" => Wait::None,
-            _ => Wait::Ready,
-        },
-    }
+fn edge(tree: &Node, caller: &ServiceName, callee: &ServiceName, node: &Node) -> Edge {
+    let (policy, paths) = policy::at_door(tree, Door::Edge { caller: caller.as_str(), callee: callee.as_str() });
+    let wait = match value::word(Some(node), &policy_keys::WAIT) {
+        "none" => Wait::None,
+        _ => Wait::Ready,
+    };
+    Edge { policy, paths, wait }
 }
 
 fn store(node: &Node) -> Option<Store> {

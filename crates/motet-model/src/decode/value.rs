@@ -1,9 +1,9 @@
 //! Single values out of the tree, with the defaults of the table.
 
 use crate::{
-    keys::{Key, edge},
+    keys::Key,
     source::tree::{Node, Value},
-    system::{Command, Retry},
+    system::Command,
 };
 use motet_kernel::{name::ServiceName, quantity};
 use std::{str::FromStr, time::Duration};
@@ -28,6 +28,11 @@ pub(super) fn duration(node: Option<&Node>, key: &Key) -> Duration {
         .unwrap_or_default()
 }
 
+/// A duration of a key that has no default.
+pub(super) fn maybe_duration(node: &Node, key: &Key) -> Option<Duration> {
+    node.get(key.name).and_then(Node::text).and_then(|text| quantity::parse_duration(text).ok())
+}
+
 /// True or false, or the default of its key.
 pub(super) fn flag(node: &Node, key: &Key) -> bool {
     let written = node.get(key.name).and_then(Node::as_scalar).and_then(crate::source::tree::Scalar::as_bool);
@@ -46,7 +51,7 @@ pub(super) fn texts(node: Option<&Node>) -> Vec<String> {
 }
 
 /// A list of values that are read from their texts, or the default of the key, which is written `[a, b]`.
-fn list<T: FromStr>(node: Option<&Node>, key: &Key) -> Vec<T> {
+pub(super) fn list<T: FromStr>(node: Option<&Node>, key: &Key) -> Vec<T> {
     match node.and_then(|node| node.get(key.name)).and_then(Node::as_list) {
         Some(items) => items.iter().filter_map(|item| item.text()?.parse().ok()).collect(),
         None => {
@@ -68,14 +73,4 @@ pub(super) fn command(node: &Node) -> Option<Command> {
         Value::List(items) if !items.is_empty() => Some(Command::Argv(texts(Some(node)))),
         _ => None,
     }
-}
-
-/// The repetitions of an edge or a route.
-pub(super) fn retry(node: &Node) -> Retry {
-    let written = node.get(edge::RETRY.name);
-    let attempts = match written.and_then(Node::text) {
-        Some(_) => 1,
-        None => parsed(written, &edge::ATTEMPTS).unwrap_or(1),
-    };
-    Retry { attempts, on: list(written, &edge::ON), methods: list(written, &edge::METHODS) }
 }

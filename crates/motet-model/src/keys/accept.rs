@@ -35,6 +35,7 @@ impl Acceptor<'_> {
     /// `name` says in messages whose value it is: a key in backquotes.
     fn node(&mut self, node: &Node, shape: &Shape, key: Span, name: &str) {
         match (&node.value, shape) {
+            (_, Shape::Any) => {}
             (Value::Null, shape) => self.null(shape, key, name),
             (Value::Scalar(scalar), Shape::One(kind)) => self.scalar(scalar, node.span, *kind, name),
             (Value::List(items), Shape::List(Shape::One(Kind::Text))) if items.is_empty() => {
@@ -124,6 +125,7 @@ impl Acceptor<'_> {
         match keys {
             KeyKind::Name => self.scalar(&scalar, entry.key_span, Kind::Name, "the name"),
             KeyKind::UrlPath => self.scalar(&scalar, entry.key_span, Kind::UrlPath, "the path"),
+            KeyKind::Header => self.scalar(&scalar, entry.key_span, Kind::HeaderName, "the name"),
             KeyKind::Service => {}
             KeyKind::Variable => {
                 let key = &*entry.key;
@@ -246,6 +248,8 @@ pub(crate) fn words(shape: &Shape) -> String {
         Shape::Map(KeyKind::Service | KeyKind::Name, _) => "a map by name".into(),
         Shape::Map(KeyKind::Variable, _) => "a map of `NAME: value`".into(),
         Shape::Map(KeyKind::UrlPath, _) => "a map by path".into(),
+        Shape::Map(KeyKind::Header, _) => "a map of header fields".into(),
+        Shape::Any => "any value".into(),
         Shape::List(_) => "a list".into(),
         Shape::Either(shapes) => {
             let words: Vec<_> = shapes.iter().map(words).collect();
@@ -355,7 +359,7 @@ fn foreign_word(key: &str, fields: &Fields) -> Option<(&'static str, &'static st
         ("ready" | "alive", "retries" | "failureThreshold") => ("failures", "here it is called `failures`"),
         ("ready" | "alive", "start_period" | "initialDelaySeconds") => ("grace", "here it is called `grace`"),
         ("ready" | "alive", "test" | "exec") => ("command", "here it is called `command`"),
-        ("edge" | "route", "retries") => ("retry", "write `retry: { attempts: 3 }`"),
+        ("edge" | "route" | "policy" | "path-policy", "retries") => ("retry", "write `retry: { attempts: 3 }`"),
         ("retry", "retries" | "max" | "count") => ("attempts", "here it is called `attempts`, and counts the first try too"),
         ("route", "service") => ("to", "here it is called `to`"),
         _ => return None,
@@ -364,8 +368,9 @@ fn foreign_word(key: &str, fields: &Fields) -> Option<(&'static str, &'static st
 
 /// Where a key of this name does stand, when it exists somewhere.
 fn belongs_elsewhere(key: &str) -> Option<String> {
-    let mut paths: Vec<String> =
-        all().into_iter().filter(|placed| placed.key.name == key).map(|placed| placed.path).collect();
+    // A path's policy repeats the keys around it.
+    let elsewhere = all().iter().filter(|placed| placed.key.name == key && !placed.path.contains(".paths."));
+    let mut paths: Vec<String> = elsewhere.map(|placed| placed.path.clone()).collect();
     paths.sort_by_key(|path| path.matches('.').count());
     paths.truncate(5);
     (!paths.is_empty()).then(|| format!("`{key}` exists elsewhere: {}", spelling::either_text(paths)))

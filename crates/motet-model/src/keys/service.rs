@@ -1,6 +1,6 @@
 //! The keys of a service.
 
-use super::{Fields, Key, KeyKind, Kind, Shape, edge, probe};
+use super::{Fields, Key, KeyKind, Kind, Shape, edge, policy, probe};
 
 /// A command line: a text for the shell, or a list that is run without one.
 pub(crate) const COMMAND_SHAPE: Shape =
@@ -231,6 +231,24 @@ const USES: Key = Key::without(
 .because("a dependency that is declared has a timeout, retries, statistics and a place on the map; one that is not has nowhere to go")
 .example("uses:\n  embedder: { timeout: 2s }\n  index: {}");
 
+pub(crate) const PROTOCOL: Key = Key::with(
+    "protocol",
+    Shape::One(Kind::Choice(&["http1", "h2c"])),
+    "http1",
+    "What its instances speak: HTTP/1.1, or HTTP/2 without TLS (`h2c`). Callers may speak either, and a gRPC request goes out as HTTP/2 in any case.",
+)
+.because("every framework speaks HTTP/1.1")
+.example("protocol: h2c");
+
+pub(crate) const POLICY: Key = Key::without(
+    "policy",
+    Shape::Fields(&policy::SERVICE_POLICY),
+    "the defaults of each key",
+    "What every edge and every route to this service begins with. What an edge, a route or a path says itself wins.",
+)
+.because("who writes a service knows best how long it takes and how much it bears; what a caller needs stands at its edge")
+.example("policy: { timeout: 5s, concurrency: 64 }");
+
 const MIGRATE: Key = Key::without(
     "migrate",
     COMMAND_SHAPE,
@@ -346,7 +364,7 @@ pub(crate) static SERVICE: Fields = Fields {
     id: "service",
     keys: &[
         INCLUDE, ABOUT, PATH, BUILD, PROCESS, CONTAINER, EXTERNAL, PUBLISHED, ONCE, ENV, PORT, CONTRACT, READY, ALIVE,
-        SCALE, AFTER, USES, STORE, STOP, RESTART, WATCH, ALLOW,
+        SCALE, AFTER, PROTOCOL, POLICY, USES, STORE, STOP, RESTART, WATCH, ALLOW,
     ],
     one_of: &["process", "container", "external"],
     one_needed: true,

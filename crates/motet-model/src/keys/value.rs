@@ -1,5 +1,6 @@
 //! Single values: what a text, a number or a truth value under a key may be, and what to say when it isn't.
 
+use super::amount;
 use crate::{code, source::tree::Scalar, spelling};
 use globset::Glob;
 use motet_kernel::{code::ErrorCode, name::ServiceName, quantity};
@@ -49,6 +50,18 @@ pub(crate) enum Kind {
     Lint,
     /// The version of the language.
     Version,
+    /// A share with a percent sign.
+    Percent { min: u32, max: u32 },
+    /// A number of bytes, with or without a unit.
+    Size { min: u64, max: u64 },
+    /// So many per so much time, or `none`.
+    Rate,
+    /// A whole number, or this word.
+    NumberOr { min: i64, max: i64, word: &'static str },
+    /// The value of a header field.
+    HeaderValue,
+    /// The name of a header field.
+    HeaderName,
 }
 
 /// Why a value is not of its kind.
@@ -61,7 +74,7 @@ pub(crate) struct Wrong {
     pub(crate) help: Option<String>,
 }
 
-fn wrong(code: ErrorCode, message: impl Into<String>, label: &str, help: impl Into<String>) -> Wrong {
+pub(super) fn wrong(code: ErrorCode, message: impl Into<String>, label: &str, help: impl Into<String>) -> Wrong {
     Wrong { code, message: message.into(), label: label.to_owned(), help: Some(help.into()) }
 }
 
@@ -94,6 +107,12 @@ impl Kind {
             Self::EnvValue => "a text, a number, or `true` or `false`".into(),
             Self::Lint => "the code of a lint".into(),
             Self::Version => "1".into(),
+            Self::Percent { min, max } => format!("a share from {min}% to {max}%"),
+            Self::Size { .. } => "a size".into(),
+            Self::Rate => "a rate".into(),
+            Self::NumberOr { min, max, word } => format!("a whole number from {min} to {max}, or `{word}`"),
+            Self::HeaderValue => "the value of a header field".into(),
+            Self::HeaderName => "the name of a header field".into(),
         }
     }
 
@@ -133,6 +152,12 @@ impl Kind {
             Self::Listen => check_listen(text),
             Self::Lint => check_lint(text),
             Self::Version => check_version(text),
+            Self::Percent { min, max } => amount::check_percent(text, min, max),
+            Self::Size { min, max } => amount::check_size(text, min, max),
+            Self::Rate => amount::check_rate(text),
+            Self::NumberOr { min, max, word } => amount::check_number_or(text, min, max, word),
+            Self::HeaderValue => amount::check_header_value(text),
+            Self::HeaderName => amount::check_header(text),
         }
     }
 }

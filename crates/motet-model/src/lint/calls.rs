@@ -8,7 +8,7 @@ use crate::{
     rules::{Subject, items},
     source::Span,
     spelling,
-    system::{Edge, Retry, Service},
+    system::{Edge, Service, policy::Retry},
 };
 use motet_kernel::{name::ServiceName, quantity::show_duration};
 use std::{collections::BTreeMap, time::Duration};
@@ -23,18 +23,18 @@ pub(super) fn check(subject: &Subject<'_>, lints: &mut Vec<Lint>) {
     let callers = longest_callers(subject);
     for (caller, callee, edge) in edges(subject) {
         let path = ["services", caller.as_str(), "uses", callee.as_str()];
-        if let Some(finding) = unsafe_retry(subject, &path, &edge.retry, &format!("`{caller}` → `{callee}`")) {
+        if let Some(finding) = unsafe_retry(subject, &path, &edge.policy.retry, &format!("`{caller}` → `{callee}`")) {
             lints.push(Lint::of_services(finding, [caller.as_str(), callee.as_str()]));
         }
         if let Some(longest) = callers.get(caller)
-            && edge.timeout > longest.timeout
+            && edge.policy.timeout > longest.timeout
         {
             lints.push(timeout(subject, caller, callee, edge, longest));
         }
     }
     for (prefix, route) in subject.system.gateway.iter().flat_map(|gateway| &gateway.routes) {
         let path = ["gateway", "routes", prefix.as_str()];
-        if let Some(finding) = unsafe_retry(subject, &path, &route.retry, &format!("the route `{prefix}`")) {
+        if let Some(finding) = unsafe_retry(subject, &path, &route.policy.retry, &format!("the route `{prefix}`")) {
             lints.push(Lint::of_gateway(finding));
         }
     }
@@ -149,11 +149,11 @@ fn longest_callers<'a>(subject: &'a Subject<'_>) -> BTreeMap<&'a ServiceName, Ca
     };
     for (caller, callee, edge) in edges(subject) {
         let what = format!("`{caller}`");
-        add(callee, Caller { timeout: edge.timeout, what, place: timeout_place(subject, caller, callee) });
+        add(callee, Caller { timeout: edge.policy.timeout, what, place: timeout_place(subject, caller, callee) });
     }
     for (prefix, route) in subject.system.gateway.iter().flat_map(|gateway| &gateway.routes) {
         let place = subject.place(&["gateway", "routes", prefix, "timeout"]);
-        add(&route.to, Caller { timeout: route.timeout, what: format!("the route `{prefix}`"), place });
+        add(&route.to, Caller { timeout: route.policy.timeout, what: format!("the route `{prefix}`"), place });
     }
     longest
 }
@@ -163,7 +163,7 @@ fn timeout_place(subject: &Subject<'_>, caller: &ServiceName, callee: &ServiceNa
 }
 
 fn timeout(subject: &Subject<'_>, caller: &ServiceName, callee: &ServiceName, edge: &Edge, longest: &Caller) -> Lint {
-    let (own, theirs) = (show_duration(edge.timeout), show_duration(longest.timeout));
+    let (own, theirs) = (show_duration(edge.policy.timeout), show_duration(longest.timeout));
     let finding = Finding::warning(
         code::TIMEOUT_INVERSION,
         format!("`{caller}` waits {own} for `{callee}`, and {} waits only {theirs} for `{caller}`", longest.what),
@@ -182,7 +182,7 @@ fn storms(subject: &Subject<'_>, lints: &mut Vec<Lint>) {
     for (prefix, route) in subject.system.gateway.iter().flat_map(|gateway| &gateway.routes) {
         let mut path = vec![&route.to];
         let below = attempts_below(subject, &route.to, &mut known, &mut path);
-        let all = below.saturating_mul(u64::from(route.retry.attempts));
+        let all = below.saturating_mul(u64::from(route.policy.retry.attempts));
         if all > STORM {
             let finding = Finding::warning(
                 code::RETRY_STORM,
@@ -213,7 +213,7 @@ fn attempts_below<'a>(
             path.push(callee);
             let below = attempts_below(subject, callee, known, path);
             path.pop();
-            most = most.max(below.saturating_mul(u64::from(edge.retry.attempts)));
+            most = most.max(below.saturating_mul(u64::from(edge.policy.retry.attempts)));
         }
     }
     known.insert(service, most);

@@ -9,6 +9,8 @@ use crate::keys::Shape;
 /// What results when `over` is laid over `under`.
 pub(crate) fn overlay(under: &Node, over: &Node, shape: Option<Shape>) -> Node {
     match (&under.value, &over.value) {
+        // What is not ours to understand is not ours to merge.
+        _ if matches!(shape, Some(Shape::Any)) => over.clone(),
         (Value::Map(below), Value::Map(above)) => {
             Node { span: over.span, value: Value::Map(maps(below, above, shape)) }
         }

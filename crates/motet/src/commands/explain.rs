@@ -101,17 +101,17 @@ fn edge(global: &Global, name: &str) -> Result<Exit> {
     };
     if global.json {
         terminal::print_json(&json!({
-            "edge": edge.to_string(), "timeout_ms": policy.timeout.as_millis(), "wait": wait,
-            "retry": { "attempts": policy.retry.attempts, "on": policy.retry.on, "methods": policy.retry.methods },
+            "edge": edge.to_string(), "timeout_ms": policy.policy.timeout.as_millis(), "wait": wait,
+            "retry": { "attempts": policy.policy.retry.attempts, "on": policy.policy.retry.on, "methods": policy.policy.retry.methods },
         }))?;
         return Ok(Exit::Done);
     }
-    let statuses: Vec<_> = policy.retry.on.iter().map(ToString::to_string).collect();
+    let statuses: Vec<_> = policy.policy.retry.on.iter().map(ToString::to_string).collect();
     terminal::print(ink::strong().apply_to(&edge));
-    terminal::print(format_args!("  timeout         {}", show_duration(policy.timeout)));
-    terminal::print(format_args!("  retry.attempts  {}", policy.retry.attempts));
+    terminal::print(format_args!("  timeout         {}", show_duration(policy.policy.timeout)));
+    terminal::print(format_args!("  retry.attempts  {}", policy.policy.retry.attempts));
     terminal::print(format_args!("  retry.on        {}", statuses.join(", ")));
-    terminal::print(format_args!("  retry.methods   {}", policy.retry.methods.join(", ")));
+    terminal::print(format_args!("  retry.methods   {}", policy.policy.retry.methods.join(", ")));
     terminal::print(format_args!("  wait            {wait}"));
     Ok(Exit::Done)
 }

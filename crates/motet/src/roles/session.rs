@@ -6,7 +6,7 @@
 use crate::{
     place::{Door, Place},
     roles::{
-        environment,
+        doors, environment,
         membership::Membership,
         status::{self, Facts},
         stores, translate, watching,
@@ -32,21 +32,17 @@ use motet_model::{
     LoadOptions, Loaded,
     system::{Run, System},
 };
-use motet_proxy::spec::{EdgeSpec, GatewaySpec, RouteSpec};
 use motet_registry::{Instance, Lease, Registry, Term};
 use motet_supervisor::spec::ServiceSpec;
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
     path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 use tokio::sync::{Notify, watch};
 
-/// The caller that `motet call` is, on an edge to each service.
-pub(super) const OPERATOR: &str = "motet";
 /// How long tasks may take to notice that the process ends. Connections of the control API that are still open are cut.
 const LAST_MOMENTS: Duration = Duration::from_millis(500);
 
@@ -216,45 +212,10 @@ impl Shared {
 
     /// Opens an address for each edge and the gateway; returns the addresses.
     async fn open_edges(&self, system: &System) -> Result<BTreeMap<EdgeName, String>> {
-        let mut addresses = BTreeMap::new();
-        let mut specs = Vec::new();
-        for caller in system.services.values() {
-            for (callee, edge) in &caller.uses {
-                let name = EdgeName { caller: caller.name.clone(), callee: callee.clone() };
-                match direct(system, callee) {
-                    Some(url) => drop(addresses.insert(name, url)),
-                    None => specs.push(self.edge(name, translate::edge_policy(edge))),
-                }
-            }
-        }
-        let operator: ServiceName = OPERATOR.parse().context("the operator's name is one")?;
-        for service in system.services.values().filter(|service| !service.once && service.name != operator) {
-            let name = EdgeName { caller: operator.clone(), callee: service.name.clone() };
-            match direct(system, &service.name) {
-                Some(url) => drop(addresses.insert(name, url)),
-                None => specs.push(self.edge(name, motet_proxy::EdgePolicy::default())),
-            }
-        }
-        let gateway = system.gateway.as_ref().map(|gateway| GatewaySpec {
-            listen: gateway.listen,
-            routes: gateway.routes.iter().map(|(prefix, route)| self.route(prefix, route)).collect(),
-        });
-        let opened = self.traffic.apply(specs, gateway).await?;
-        addresses.extend(opened.edges.into_iter().map(|(name, address)| (name, url(address))));
+        let (specs, mut addresses) = doors::edges(system, &self.registry)?;
+        let opened = self.traffic.apply(specs, doors::gateway(system, &self.registry)).await?;
+        addresses.extend(opened.edges.into_iter().map(|(name, address)| (name, format!("http://{address}"))));
         Ok(addresses)
-    }
-
-    fn edge(&self, name: EdgeName, policy: motet_proxy::EdgePolicy) -> EdgeSpec {
-        let endpoints = self.registry.watch(&name.callee);
-        EdgeSpec { policy, ..EdgeSpec::new(name, endpoints) }
-    }
-
-    fn route(&self, prefix: &str, route: &motet_model::system::Route) -> RouteSpec {
-        RouteSpec {
-            strip_prefix: route.strip_prefix,
-            policy: translate::policy(route.timeout, &route.retry),
-            ..RouteSpec::new(prefix, route.to.clone(), self.registry.watch(&route.to))
-        }
     }
 
     /// What runs elsewhere is an instance of the registry like any other; nobody watches over it.
@@ -391,18 +352,6 @@ impl Shared {
 
 fn before_file(current: &Current) -> PathBuf {
     current.system.file.clone()
-}
-
-fn url(address: SocketAddr) -> String {
-    format!("http://{address}")
-}
-
-/// The address of a callee that the data plane cannot stand before: one that speaks TLS, or has a path of its own.
-fn direct(system: &System, callee: &ServiceName) -> Option<String> {
-    match &system.services.get(callee)?.run {
-        Run::External { url } if translate::external_authority(url).is_none() => Some(url.clone()),
-        _ => None,
-    }
 }
 
 fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a ServiceName>) -> Option<String> {

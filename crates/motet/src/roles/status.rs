@@ -117,7 +117,7 @@ fn blank(facts: &Facts<'_>, name: &ServiceName, service: Option<&Service>) -> wi
     let door = facts
         .addresses
         .iter()
-        .find(|(edge, _)| edge.callee == *name && edge.caller.as_str() == super::session::OPERATOR);
+        .find(|(edge, _)| edge.callee == *name && edge.caller.as_str() == super::doors::OPERATOR);
     wire::Service {
         name: name.to_string(),
         about: service.and_then(|service| service.about.clone()),
@@ -249,7 +249,7 @@ fn instance(facts: &Facts<'_>, status: &InstanceStatus) -> wire::Instance {
 }
 
 fn edges(facts: &Facts<'_>) -> Vec<wire::Edge> {
-    let declared = facts.addresses.iter().filter(|(edge, _)| edge.caller.as_str() != super::session::OPERATOR);
+    let declared = facts.addresses.iter().filter(|(edge, _)| edge.caller.as_str() != super::doors::OPERATOR);
     let show = |(edge, url): (&EdgeName, &String)| {
         let stats = facts.traffic.iter().find(|stats| stats.door == Door::Edge(edge.clone()));
         wire::Edge {

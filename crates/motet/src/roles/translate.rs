@@ -2,10 +2,8 @@
 
 use crate::exit::{Exit, Failure};
 use anyhow::Result;
-use http::{Method, StatusCode};
 use motet_kernel::{endpoint::Authority, name::ServiceName};
-use motet_model::system::{self, Edge, Run, Service, System, Wait};
-use motet_proxy::policy::EdgePolicy;
+use motet_model::system::{self, Run, Service, System, Wait};
 use motet_supervisor::spec::{
     Build, Check, Command, Dependency, Kind, Port, Probe, Restart, ServiceSpec, Signal, StopPolicy, Until,
 };
@@ -105,23 +103,6 @@ fn signal(name: &str) -> Signal {
         "KILL" => Signal::Kill,
         _ => Signal::Term,
     }
-}
-
-/// The policy of an edge or a route.
-pub(crate) fn policy(timeout: std::time::Duration, retry: &system::Retry) -> EdgePolicy {
-    let base = EdgePolicy::default();
-    let statuses = retry.on.iter().filter_map(|status| StatusCode::from_u16(*status).ok()).collect();
-    let methods = retry.methods.iter().filter_map(|name| Method::from_bytes(name.as_bytes()).ok()).collect();
-    EdgePolicy {
-        timeout,
-        retry: motet_proxy::policy::Retry { attempts: retry.attempts, statuses, methods, ..base.retry.clone() },
-        ..base
-    }
-}
-
-/// The policy of an edge.
-pub(crate) fn edge_policy(edge: &Edge) -> EdgePolicy {
-    policy(edge.timeout, &edge.retry)
 }
 
 /// Where an external service answers, if the data plane can speak with it: without TLS and without a path of its own.

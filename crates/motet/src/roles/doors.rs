@@ -1,0 +1,86 @@
+//! What the data plane is to hold open for a definition: an address per edge, one for the operator's calls to each service, and the gateway.
+
+use crate::roles::{policies, translate};
+use anyhow::{Context as _, Result};
+use motet_kernel::{endpoint::EdgeName, name::ServiceName};
+use motet_model::system::{
+    Route, Run, System,
+    policy::{PathPolicy, Policy},
+};
+use motet_proxy::spec::{Callee, EdgeSpec, GatewaySpec, RouteSpec};
+use motet_registry::Registry;
+use std::collections::BTreeMap;
+
+/// The caller that `motet call` is, on an edge to each service.
+pub(super) const OPERATOR: &str = "motet";
+
+/// The edges that the data plane holds, and the addresses of those that it cannot stand before.
+pub(super) fn edges(system: &System, registry: &Registry) -> Result<(Vec<EdgeSpec>, BTreeMap<EdgeName, String>)> {
+    let (mut specs, mut around) = (Vec::new(), BTreeMap::new());
+    let mut add = |name: EdgeName, policy: &Policy, paths: &[PathPolicy]| match direct(system, &name.callee) {
+        Some(url) => drop(around.insert(name, url)),
+        None => specs.push(edge(system, registry, name, policy, paths)),
+    };
+    for caller in system.services.values() {
+        for (callee, edge) in &caller.uses {
+            let name = EdgeName { caller: caller.name.clone(), callee: callee.clone() };
+            add(name, &edge.policy, &edge.paths);
+        }
+    }
+    let operator: ServiceName = OPERATOR.parse().context("the operator's name is one")?;
+    for service in system.services.values().filter(|service| !service.once && service.name != operator) {
+        let name = EdgeName { caller: operator.clone(), callee: service.name.clone() };
+        add(name, &service.policy, &service.paths);
+    }
+    Ok((specs, around))
+}
+
+/// The public door, if there is one.
+pub(super) fn gateway(system: &System, registry: &Registry) -> Option<GatewaySpec> {
+    let gateway = system.gateway.as_ref()?;
+    let routes = gateway.routes.iter().map(|(prefix, at)| route(system, registry, prefix, at));
+    Some(GatewaySpec { listen: gateway.listen, routes: routes.collect() })
+}
+
+fn edge(system: &System, registry: &Registry, name: EdgeName, policy: &Policy, paths: &[PathPolicy]) -> EdgeSpec {
+    let endpoints = registry.watch(&name.callee);
+    EdgeSpec {
+        policy: policies::policy(policy),
+        paths: policies::paths(paths),
+        fallbacks: fallbacks(system, registry, policy, paths),
+        protocol: policies::protocol(system, &name.callee),
+        ..EdgeSpec::new(name, endpoints)
+    }
+}
+
+fn route(system: &System, registry: &Registry, prefix: &str, route: &Route) -> RouteSpec {
+    RouteSpec {
+        strip_prefix: route.strip_prefix,
+        policy: policies::policy(&route.policy),
+        paths: policies::paths(&route.paths),
+        fallbacks: fallbacks(system, registry, &route.policy, &route.paths),
+        protocol: policies::protocol(system, &route.to),
+        ..RouteSpec::new(prefix, route.to.clone(), registry.watch(&route.to))
+    }
+}
+
+fn fallbacks(
+    system: &System,
+    registry: &Registry,
+    policy: &Policy,
+    paths: &[PathPolicy],
+) -> BTreeMap<ServiceName, Callee> {
+    let callee = |name: &ServiceName| Callee {
+        protocol: policies::protocol(system, name),
+        endpoints: registry.watch(name),
+    };
+    policies::fallbacks(policy, paths).into_iter().map(|name| (name.clone(), callee(name))).collect()
+}
+
+/// The address of a callee that the data plane cannot stand before: one that speaks TLS, or has a path of its own.
+fn direct(system: &System, callee: &ServiceName) -> Option<String> {
+    match &system.services.get(callee)?.run {
+        Run::External { url } if translate::external_authority(url).is_none() => Some(url.clone()),
+        _ => None,
+    }
+}
