@@ -49,6 +49,8 @@ codes! {
     INVALID_DOTENV = "MO-model-133", "A line of `.env` that cannot be read";
     EMPTY_VALUE = "MO-model-134", "A value that must not be empty";
     INVALID_ENV_NAME = "MO-model-135", "Not a name for an environment variable";
+    LONGER_THAN_WHOLE = "MO-model-141", "A time longer than the one around it";
+    INVALID_FALLBACK = "MO-model-142", "A fallback that cannot stand in";
     SHARED_STORE = "MO-model-201", "Two services share a store";
     CALL_CYCLE = "MO-model-202", "Services that call each other in a circle";
     NO_CONTRACT = "MO-model-203", "A call to a service without a contract";

@@ -41,6 +41,8 @@ pub struct KeyPage {
     pub example: &'static str,
     /// The keys below it, with what they say.
     pub keys: Vec<(&'static str, &'static str)>,
+    /// Where it stands as well, with the same meaning.
+    pub also: Vec<String>,
 }
 
 /// Nothing is known about something.
@@ -89,11 +91,36 @@ pub fn explain(query: &str) -> Result<Explanation, Unexplained> {
     }
     let mut ends: Vec<_> = all.iter().filter(|placed| ends_with(&placed.path, asked)).collect();
     ends.sort_by_key(|placed| placed.path.matches('.').count());
-    match ends.as_slice() {
+    match once_each(&ends).as_slice() {
         [] => Err(Unexplained { query: query.to_owned(), near: near(asked, query, all) }),
-        [one] => Ok(Explanation::Key(page(one))),
-        many => Ok(Explanation::Candidates(many.iter().map(|placed| page(placed)).collect())),
+        [one] => Ok(Explanation::Key(one.clone())),
+        many => Ok(Explanation::Candidates(many.to_vec())),
     }
+}
+
+/// A page for each key; those that mean the same at several places (the keys of a policy) share one, that of an edge.
+fn once_each(placed: &[&Placed]) -> Vec<KeyPage> {
+    let mut pages: Vec<KeyPage> = Vec::new();
+    for placed in placed {
+        let page = page(placed);
+        let same = |known: &&mut KeyPage| {
+            (known.about, known.reason, known.default) == (page.about, page.reason, page.default)
+        };
+        match pages.iter_mut().find(same) {
+            None => pages.push(page),
+            Some(known) if is_plain_edge(&page.path) && !is_plain_edge(&known.path) => {
+                let mut also = std::mem::take(&mut known.also);
+                also.insert(0, std::mem::replace(known, page).path);
+                known.also = also;
+            }
+            Some(known) => known.also.push(page.path),
+        }
+    }
+    pages
+}
+
+fn is_plain_edge(path: &str) -> bool {
+    path.starts_with("services.*.uses.*.") && !path.contains(".paths.")
 }
 
 /// Every key of the language, in the order of the table.
@@ -151,6 +178,7 @@ fn page(placed: &Placed) -> KeyPage {
         reason,
         example,
         keys: below.map_or_else(Vec::new, |fields| fields.keys.iter().map(|key| (key.name, key.about)).collect()),
+        also: Vec::new(),
     }
 }
 
@@ -171,6 +199,10 @@ impl fmt::Display for KeyPage {
             for (name, about) in &self.keys {
                 writeln!(f, "    {name:width$}  {about}")?;
             }
+        }
+        if !self.also.is_empty() {
+            writeln!(f, "\n  stands also at\n")?;
+            self.also.iter().try_for_each(|path| writeln!(f, "    {path}"))?;
         }
         Ok(())
     }

@@ -15,8 +15,8 @@ pub(crate) mod service;
 pub(crate) mod top;
 pub(crate) mod value;
 
-pub(crate) use value::Kind;
 use std::sync::LazyLock;
+pub(crate) use value::Kind;
 
 /// What may stand under a key.
 #[derive(Debug, Clone, Copy)]
@@ -118,6 +118,14 @@ impl Key {
         match self.default {
             Default::Value(text) => text,
             Default::Required | Default::Words(_) => "",
+        }
+    }
+
+    /// What holds when it is not written, in words.
+    pub(crate) fn default_words(&self) -> &'static str {
+        match self.default {
+            Default::Value(text) | Default::Words(text) => text,
+            Default::Required => "",
         }
     }
 }

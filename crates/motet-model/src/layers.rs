@@ -7,7 +7,10 @@
 //! one that somebody wrote, and each value of the result still knows its place.
 
 use crate::{
+    code,
+    finding::Finding,
     keys::{Shape, amount, policy},
+    rules::entries,
     source::{
         Span,
         overlay::overlay,
@@ -20,14 +23,10 @@ use crate::{
 pub(crate) enum Door<'a> {
     /// What an edge without words of its own has.
     Service(&'a str),
-    Edge {
-        caller: &'a str,
-        callee: &'a str,
-    },
-    Route {
-        prefix: &'a str,
-        callee: &'a str,
-    },
+    /// An edge.
+    Edge { caller: &'a str, callee: &'a str },
+    /// A route of the gateway.
+    Route { prefix: &'a str, callee: &'a str },
 }
 
 /// Who wrote a part of a policy.
@@ -46,8 +45,69 @@ pub(crate) struct Layers<'a> {
     pub(crate) merged: Node,
 }
 
+/// Where a value comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin<'l, 'a> {
+    /// The larger, the more specific.
+    pub(crate) at: usize,
+    pub(crate) layer: &'l Layer<'a>,
+    pub(crate) span: Span,
+}
+
+/// Every edge and every route, and every service that has a policy itself.
+pub(crate) fn doors(tree: &Node) -> impl Iterator<Item = Door<'_>> {
+    let services = || entries(tree.get("services"));
+    let policies = services().filter(|service| service.value.get("policy").is_some());
+    let edges = services().flat_map(|caller| {
+        entries(caller.value.get("uses")).map(|edge| Door::Edge { caller: &caller.key, callee: &edge.key })
+    });
+    let routes = entries(tree.at(&["gateway", "routes"])).filter_map(|route| {
+        let callee = route.value.text().or_else(|| route.value.get("to").and_then(Node::text))?;
+        Some(Door::Route { prefix: &route.key, callee })
+    });
+    policies.map(|service| Door::Service(&service.key)).chain(edges).chain(routes)
+}
+
+/// The most policies of paths that a definition may have, counted at each edge and route that they hold for.
+const PATHS_MAX: usize = 20_000;
+
+/// Takes the policies of paths away when there are too many: each of them becomes a whole policy at each edge.
+pub(crate) fn bound_paths(tree: &mut Node, findings: &mut Vec<Finding>) {
+    let of = |node: Option<&Node>| node.map_or(0, |node| written_paths(node).count());
+    let count: usize = doors(tree).map(|door| of(service_policy(tree, door)) + of(door.own(tree))).sum();
+    if count <= PATHS_MAX {
+        return;
+    }
+    let first = doors(tree).flat_map(|door| [service_policy(tree, door), door.own(tree)]).flatten();
+    let first = first.filter_map(|node| Some(node.as_map()?.entry(policy::PATHS.name)?.key_span)).next();
+    findings.push(
+        Finding::error(
+            code::TOO_LARGE,
+            format!("{count} policies of paths, counted at each edge, are more than {PATHS_MAX}"),
+        )
+        .at(first.unwrap_or(tree.span), "the first of them")
+        .help("say what most paths have in common without `paths`, or with a shorter prefix"),
+    );
+    let without = |node: &mut Node| {
+        if let Some(map) = node.as_map_mut() {
+            map.retain(|entry| &*entry.key != policy::PATHS.name);
+        }
+    };
+    for service in entries_mut(tree.as_map_mut().and_then(|map| map.get_mut("services"))) {
+        let Some(map) = service.value.as_map_mut() else { continue };
+        map.get_mut("policy").into_iter().for_each(without);
+        entries_mut(map.get_mut("uses")).for_each(|edge| without(&mut edge.value));
+    }
+    let gateway = tree.as_map_mut().and_then(|map| map.get_mut("gateway")).and_then(Node::as_map_mut);
+    entries_mut(gateway.and_then(|map| map.get_mut("routes"))).for_each(|route| without(&mut route.value));
+}
+
+fn entries_mut(node: Option<&mut Node>) -> impl Iterator<Item = &mut Entry> {
+    node.and_then(Node::as_map_mut).into_iter().flat_map(|map| map.iter_mut())
+}
+
 impl<'a> Door<'a> {
-    fn callee(self) -> &'a str {
+    pub(crate) fn callee(self) -> &'a str {
         match self {
             Self::Service(callee) | Self::Edge { callee, .. } | Self::Route { callee, .. } => callee,
         }
@@ -98,45 +158,31 @@ pub(crate) fn layers<'a>(tree: &'a Node, door: Door<'a>, path: Option<&str>) -> 
 }
 
 impl<'a> Layers<'a> {
-    /// Where a value comes from, and whose word it is: by the place at which it stands. `None`: nobody wrote it.
-    pub(crate) fn origin(&self, key: &[&str]) -> Option<(usize, Span)> {
-        let written = self.written(key)?;
+    /// Where a key's value stands, and whose word it is. `None`: nobody wrote it.
+    pub(crate) fn origin(&self, key: &[&str]) -> Option<Origin<'_, 'a>> {
+        let span = self.merged.at(key)?.span;
         // An anchor may have brought the same value to several places: the most specific of them decides.
-        let is_from = |(_, node): &(Layer<'a>, Node)| nearest(node, key).is_some_and(|node| node.span == written.span);
-        self.layers.iter().rposition(is_from).map(|layer| (layer, written.span))
+        let at = self.layers.iter().rposition(|(_, node)| node.at(key).is_some_and(|node| node.span == span))?;
+        self.layers.get(at).map(|(layer, _)| Origin { at, layer, span })
     }
 
-    /// Whose word it is.
-    pub(crate) fn layer(&self, at: usize) -> Option<&Layer<'a>> {
-        self.layers.get(at).map(|(layer, _)| layer)
+    /// Whose words there are, the least specific first.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (&Layer<'a>, &Node)> {
+        self.layers.iter().map(|(layer, node)| (layer, node))
     }
-
-    /// The written value of a key, or the single value above it that says the same (`retry: never`).
-    fn written(&self, key: &[&str]) -> Option<&Node> {
-        nearest(&self.merged, key)
-    }
-}
-
-fn nearest<'n>(node: &'n Node, key: &[&str]) -> Option<&'n Node> {
-    let mut node = node;
-    for part in key {
-        match &node.value {
-            Value::Map(map) => node = map.get(part)?,
-            _ => break,
-        }
-    }
-    Some(node)
 }
 
 fn service_policy<'a>(tree: &'a Node, door: Door<'_>) -> Option<&'a Node> {
     tree.at(&["services", door.callee(), "policy"])
 }
 
-fn written_paths(node: &Node) -> impl Iterator<Item = &Entry> {
-    node.get(policy::PATHS.name).and_then(Node::as_map).into_iter().flat_map(|map| map.iter())
+/// The paths that a place tells about.
+pub(crate) fn written_paths(node: &Node) -> impl Iterator<Item = &Entry> {
+    entries(node.get(policy::PATHS.name))
 }
 
-fn bare(prefix: &str) -> &str {
+/// A prefix without slashes at its end.
+pub(crate) fn bare(prefix: &str) -> &str {
     prefix.trim_end_matches('/')
 }
 

@@ -9,9 +9,10 @@
 //! each of them wants.
 //!
 //! Map, in the order in which a definition passes through: [`load`] (the steps), [`source`] (text to a tree with positions;
-//! includes, profiles, variables), `keys` (the language as one table, and the check against it), `decode` (tree to
+//! includes, profiles, variables), `keys` (the language as one table, and the check against it), `layers` (which words about a policy lie over which), `decode` (tree to
 //! [`system`]), `rules` (what has to hold for the whole), `lint` (what will hurt later), [`finding`], [`report`] and
-//! [`code`] (what is wrong and how it is shown). [`schema`](mod@schema) and [`explain`](mod@explain) read the same table.
+//! [`code`] (what is wrong and how it is shown). [`schema`](mod@schema) and [`explain`](mod@explain) read the same table;
+//! [`in_force`] tells which policy holds on an edge and where each value comes from.
 //!
 //! ```
 //! use motet_model::{LoadOptions, load::load_from, source::files::Memory};
@@ -29,6 +30,7 @@
 pub mod code;
 pub mod explain;
 pub mod finding;
+pub mod in_force;
 pub mod load;
 pub mod report;
 pub mod schema;

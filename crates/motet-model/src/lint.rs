@@ -6,6 +6,7 @@
 mod calls;
 mod doors;
 mod effects;
+mod policies;
 mod stores;
 
 use crate::{
@@ -53,6 +54,7 @@ pub(crate) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     calls::check(subject, &mut lints);
     doors::check(subject, &mut lints);
     effects::check(subject, &mut lints);
+    policies::check(subject, &mut lints);
     stores::check(subject, &mut lints);
 
     let mut allows = allows(subject);

@@ -5,14 +5,15 @@
 use crate::{
     code, decode,
     finding::{Finding, Problems, Severity},
+    in_force::Written,
     keys::{
         Shape,
         accept::{self, Part},
         top,
     },
-    lint, rules,
+    layers, lint, rules,
     source::{
-        dotenv,
+        Span, dotenv,
         files::{Disk, Files, clean},
         find,
         include::Reader,
@@ -49,6 +50,7 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
     /// The lints that are not silenced.
     pub warnings: Problems,
+    pub(crate) written: Written,
 }
 
 /// Reads a definition from disk.
@@ -66,9 +68,9 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Problems> {
 pub fn load_from(files: &dyn Files, options: &LoadOptions) -> Result<Loaded, Problems> {
     let Read { system, problems } = read(files, options);
     match system {
-        Some(system) if problems.errors() == 0 => {
+        Some((system, written)) if problems.errors() == 0 => {
             let files = problems.sources().iter().map(|file| file.path.clone()).collect();
-            Ok(Loaded { system, files, warnings: problems })
+            Ok(Loaded { system, files, warnings: problems, written })
         }
         _ => Err(problems),
     }
@@ -94,7 +96,7 @@ pub fn find(start: &Path) -> Result<PathBuf, Problems> {
 }
 
 struct Read {
-    system: Option<System>,
+    system: Option<(System, Written)>,
     problems: Problems,
 }
 
@@ -119,8 +121,10 @@ fn read(files: &dyn Files, options: &LoadOptions) -> Read {
     variables::replace(&mut whole, &variables, &mut reader.findings);
     let Reader { sources, mut findings, .. } = reader;
     accept::accept(&whole, &Shape::Fields(&top::TOP), Part::Whole, &sources, &mut findings);
+    layers::bound_paths(&mut whole, &mut findings);
 
-    let frame = decode::Frame { file: &file, dir: &dir, profiles, sources: &sources };
+    let names = profiles.iter().map(|(name, _)| name.clone()).collect();
+    let frame = decode::Frame { file: &file, dir: &dir, profiles: names, sources: &sources };
     let system = decode::system(&whole, &frame);
     if let Some(system) = &system {
         let subject = rules::Subject { system, tree: &whole, files };
@@ -131,7 +135,8 @@ fn read(files: &dyn Files, options: &LoadOptions) -> Read {
         }
     }
     variables::conceal(&whole, &sources, &mut findings);
-    Read { system, problems: Problems::new(findings, sources) }
+    let written = Written { tree: whole, profiles };
+    Read { system: system.map(|system| (system, written)), problems: Problems::new(findings, sources) }
 }
 
 /// The definition's tree by itself, checked as far as a part can be.
@@ -180,7 +185,7 @@ fn variables_of(dir: &Path, options: &LoadOptions, reader: &mut Reader<'_>) -> v
 }
 
 /// The definition with includes and with the chosen profiles laid over it, without the profiles themselves.
-fn with_profiles(mut tree: Node, chosen: &[String], reader: &mut Reader<'_>) -> (Node, Vec<ProfileName>) {
+fn with_profiles(mut tree: Node, chosen: &[String], reader: &mut Reader<'_>) -> (Node, Vec<(ProfileName, Span)>) {
     reader.include_services(&mut tree);
     let profiles = tree.get(top::PROFILES.name).cloned();
     let defined = || profiles.as_ref().and_then(Node::as_map).into_iter().flat_map(|map| map.iter());
@@ -198,7 +203,7 @@ fn with_profiles(mut tree: Node, chosen: &[String], reader: &mut Reader<'_>) -> 
         let mut over = entry.value.clone();
         reader.include_services(&mut over);
         tree = overlay(&tree, &over, Some(Shape::Fields(&top::TOP)));
-        names.push(parsed);
+        names.push((parsed, entry.value.span));
     }
     (tree, names)
 }

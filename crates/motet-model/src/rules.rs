@@ -1,8 +1,11 @@
-//! What has to hold for a definition as a whole: references, ports, the order of starting, files, stores.
+//! What has to hold for a definition as a whole: references, ports, the order of starting, files, stores,
+//! policies.
 //!
 //! One file per subject. Each looks at the resolved system for what is meant and at the tree for where it stands.
 
+mod fallbacks;
 mod paths;
+mod policies;
 mod ports;
 mod references;
 mod start;
@@ -56,4 +59,5 @@ pub(crate) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     start::check(subject, findings);
     paths::check(subject, findings);
     stores::check(subject, findings);
+    policies::check(subject, findings);
 }

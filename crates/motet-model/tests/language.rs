@@ -3,7 +3,7 @@
 use super::support::{FULL, load, load_with};
 use motet_model::{
     explain,
-    system::{Check, Command, Restart, Retry, Run, Scale, StoreEngine, System, Wait},
+    system::{Check, Command, Restart, Run, Scale, StoreEngine, System, Wait},
 };
 use std::{path::Path, time::Duration};
 
@@ -39,7 +39,7 @@ fn a_definition_that_says_everything_is_understood_as_it_was_meant() {
     let store = index.store.as_ref().expect("written");
     assert_eq!((store.engine, &store.migrate), (StoreEngine::Postgres, &Some(Command::Shell("./migrate.sh".into()))));
 
-    assert_eq!(services["models"].run, Run::External { url: "https://models.example.com".into() });
+    assert_eq!(services["models"].run, Run::External { url: "http://models.example.com".into() });
     assert_eq!(services["migrate"].restart, Restart::OnFailure);
 
     let web = &services["web"];
@@ -49,7 +49,7 @@ fn a_definition_that_says_everything_is_understood_as_it_was_meant() {
         ("none", "$5", "$A")
     );
     assert_eq!(web.uses["embedder"].wait, Wait::None);
-    assert_eq!(web.uses["models"].retry.attempts, 1);
+    assert_eq!(web.uses["models"].policy.retry.attempts, 1);
     assert_eq!(
         web.alive.as_ref().map(|probe| &probe.check),
         Some(&Check::Command(Command::Shell("./alive.sh".into())))
@@ -57,7 +57,7 @@ fn a_definition_that_says_everything_is_understood_as_it_was_meant() {
 
     let gateway = loaded.system.gateway.as_ref().expect("written");
     assert!(gateway.routes["/api"].strip_prefix);
-    assert_eq!(gateway.routes["/api"].timeout, Duration::from_secs(60));
+    assert_eq!(gateway.routes["/api"].policy.timeout, Duration::from_secs(60));
     let server = loaded.system.engines.stores.postgres.as_deref();
     assert_eq!(server, Some("postgres://admin:secret@localhost:5432/postgres"));
 }
@@ -78,8 +78,11 @@ fn what_is_not_written_has_the_default_that_the_table_promises() {
     );
     assert_eq!((alive.interval, alive.failures), (Duration::from_secs(10), 3));
     let edge = &a.uses["b"];
-    let retry = Retry { attempts: 3, on: vec![502, 503, 504], methods: IDEMPOTENT.map(str::to_owned).into() };
-    assert_eq!((edge.timeout, edge.wait, &edge.retry), (Duration::from_secs(30), Wait::Ready, &retry));
+    let retry = &edge.policy.retry;
+    assert_eq!((edge.policy.timeout, edge.wait), (Duration::from_secs(30), Wait::Ready));
+    assert_eq!((retry.attempts, retry.on.as_slice()), (3, &[502, 503, 504][..]));
+    assert_eq!(retry.methods, IDEMPOTENT);
+    assert_eq!((&system.services["b"].policy, edge.paths.as_slice()), (&edge.policy, &[][..]));
     let gateway = system.gateway.as_ref().expect("written");
     assert_eq!(gateway.listen, ([127, 0, 0, 1], 8080).into());
     assert!(!gateway.routes["/"].strip_prefix);
@@ -97,14 +100,15 @@ services:
     process: { command: ./web }
     ready: { http: /base }
     alive: { http: /base }
-    uses: { embedder: {} }
+    policy: &base { rate: { requests: 7 }, paths: { /path: { rate: { requests: 8 } } } }
+    uses: { embedder: *base }
   api: { process: { command: ./api } }
   embedder: { process: { command: ./base } }
   index: { container: { image: base } }
   migrate: { once: true, process: { command: ./migrate } }
 gateway:
   routes:
-    /base: { to: api }
+    /base: { <<: *base, to: api }
 engines:
   stores: { postgres: { url: "postgres://base@localhost/base" } }
 profiles:
@@ -143,6 +147,7 @@ fn at_path(path: &str, example: &str) -> String {
             ("*", Some("contexts")) => "retrieval",
             ("*", Some("uses")) => "embedder",
             ("*", Some("routes")) => "/base",
+            ("*", Some("paths")) => "/path",
             (name, _) => name,
         };
         text.push_str(&format!("{}{name}:\n", "  ".repeat(depth + 2)));

@@ -13,7 +13,9 @@ pub(super) fn gateway(tree: &Node, node: &Node) -> Option<Gateway> {
     let routes = node.get(top::ROUTES.name).and_then(Node::as_map).into_iter().flat_map(|map| map.iter());
     Some(Gateway {
         listen: parse_listen(listen).or_else(|| parse_listen(top::LISTEN.default_text()))?,
-        routes: routes.filter_map(|entry| Some((entry.key.to_string(), route(tree, &entry.key, &entry.value)?))).collect(),
+        routes: routes
+            .filter_map(|entry| Some((entry.key.to_string(), route(tree, &entry.key, &entry.value)?)))
+            .collect(),
     })
 }
 

@@ -125,9 +125,8 @@ fn fallback(node: &Node) -> Option<Fallback> {
 
 fn answer(node: &Node) -> Answer {
     let written = node.get(fallback::HEADERS.name).and_then(Node::as_map).into_iter().flat_map(|map| map.iter());
-    let mut headers: BTreeMap<String, String> = written
-        .filter_map(|entry| Some((entry.key.to_ascii_lowercase(), entry.value.text()?.to_owned())))
-        .collect();
+    let mut headers: BTreeMap<String, String> =
+        written.filter_map(|entry| Some((entry.key.to_ascii_lowercase(), entry.value.text()?.to_owned()))).collect();
     let (body, kind) = match (node.get(fallback::JSON.name), node.get(fallback::TEXT.name).and_then(Node::text)) {
         (Some(content), _) => (json(content).to_string(), Some("application/json")),
         (None, Some(text)) => (text.to_owned(), Some("text/plain; charset=utf-8")),

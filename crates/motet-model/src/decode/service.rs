@@ -5,7 +5,9 @@ use crate::{
     keys::{Key, policy as policy_keys, probe, service as keys},
     layers::Door,
     source::tree::Node,
-    system::{Build, Check, Command, Edge, Probe, Protocol, Restart, Run, Scale, Service, Stop, Store, StoreEngine, Wait},
+    system::{
+        Build, Check, Command, Edge, Probe, Protocol, Restart, Run, Scale, Service, Stop, Store, StoreEngine, Wait,
+    },
 };
 use motet_kernel::name::{ContextName, ServiceName};
 

@@ -79,16 +79,8 @@ pub(super) fn check_number_or(text: &str, min: i64, max: i64, word: &str) -> Res
 }
 
 /// What makes a message a message is Motet's matter.
-const FRAMING: [&str; 8] = [
-    "connection",
-    "content-length",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
+const FRAMING: [&str; 8] =
+    ["connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
 
 /// The name of a header field (RFC 9110, section 5.1).
 pub(super) fn check_header(text: &str) -> Result<(), Wrong> {

@@ -30,9 +30,10 @@ pub(crate) const JSON: Key =
         .because("an empty list is what most callers can go on with")
         .example("json: { passages: [] }");
 
-pub(crate) const TEXT: Key = Key::without("text", Shape::One(Kind::EnvValue), "no content", "The answer's content as it is.")
-    .because("for callers that read no JSON")
-    .example("text: please come back later");
+pub(crate) const TEXT: Key =
+    Key::without("text", Shape::One(Kind::EnvValue), "no content", "The answer's content as it is.")
+        .because("for callers that read no JSON")
+        .example("text: please come back later");
 
 pub(crate) static ANSWER_FIELDS: Fields = Fields {
     what: "a fixed answer",
@@ -47,13 +48,8 @@ pub(crate) const ANSWER: Key =
         .because("it cannot fail itself")
         .example("answer: { json: { passages: [] } }");
 
-pub(crate) static FALLBACK_FIELDS: Fields = Fields {
-    what: "a fallback",
-    id: "fallback",
-    keys: &[TO, ANSWER],
-    one_of: &["to", "answer"],
-    one_needed: true,
-};
+pub(crate) static FALLBACK_FIELDS: Fields =
+    Fields { what: "a fallback", id: "fallback", keys: &[TO, ANSWER], one_of: &["to", "answer"], one_needed: true };
 
 static FALLBACK_SHAPES: [Shape; 2] = [Shape::One(Kind::Choice(&["none"])), Shape::Fields(&FALLBACK_FIELDS)];
 

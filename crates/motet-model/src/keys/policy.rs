@@ -166,10 +166,9 @@ const REQUESTS: Key = Key::required(
 .because("there is no limit without a number")
 .example("requests: 100");
 
-pub(crate) const PER: Key =
-    Key::with("per", Shape::One(Kind::Duration { min_ms: 1 }), "1s", "In how much time.")
-        .because("rates are mostly told per second")
-        .example("per: 1m");
+pub(crate) const PER: Key = Key::with("per", Shape::One(Kind::Duration { min_ms: 1 }), "1s", "In how much time.")
+    .because("rates are mostly told per second")
+    .example("per: 1m");
 
 pub(crate) const BURST: Key = Key::without(
     "burst",
@@ -200,7 +199,9 @@ pub(crate) const RATE: Key = Key::without(
     "no limit",
     "How many requests are let in over time; `100/s` is short for `{ requests: 100, per: 1s }`, and `none` lifts it.",
 )
-.because("how much a service may be asked over time is a decision about money or fairness, which nobody can make for you")
+.because(
+    "how much a service may be asked over time is a decision about money or fairness, which nobody can make for you",
+)
 .example("rate: { requests: 100, per: 1s, burst: 20 }");
 
 pub(crate) const SLOW_START: Key = Key::with(

@@ -246,7 +246,9 @@ pub(crate) const POLICY: Key = Key::without(
     "the defaults of each key",
     "What every edge and every route to this service begins with. What an edge, a route or a path says itself wins.",
 )
-.because("who writes a service knows best how long it takes and how much it bears; what a caller needs stands at its edge")
+.because(
+    "who writes a service knows best how long it takes and how much it bears; what a caller needs stands at its edge",
+)
 .example("policy: { timeout: 5s, concurrency: 64 }");
 
 const MIGRATE: Key = Key::without(

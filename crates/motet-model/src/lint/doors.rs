@@ -1,6 +1,6 @@
 //! Lints about who reaches what: services that nobody reaches, a gateway that everybody reaches.
 
-use super::Lint;
+use super::{Lint, calls::stand_ins};
 use crate::{code, finding::Finding, rules::Subject, system::Run};
 use std::collections::BTreeSet;
 
@@ -11,9 +11,12 @@ pub(super) fn check(subject: &Subject<'_>, lints: &mut Vec<Lint>) {
 
 fn unreached(subject: &Subject<'_>, lints: &mut Vec<Lint>) {
     let system = subject.system;
-    let routes = system.gateway.iter().flat_map(|gateway| gateway.routes.values().map(|route| &route.to));
+    let routes = || system.gateway.iter().flat_map(|gateway| gateway.routes.values());
+    let edges = || system.services.values().flat_map(|service| service.uses.values());
+    let instead = edges().flat_map(|edge| stand_ins(&edge.policy, &edge.paths));
+    let instead = instead.chain(routes().flat_map(|route| stand_ins(&route.policy, &route.paths)));
     let callees = system.services.values().flat_map(|service| service.uses.keys());
-    let reached: BTreeSet<_> = routes.chain(callees).collect();
+    let reached: BTreeSet<_> = routes().map(|route| &route.to).chain(callees).chain(instead).collect();
     for (name, service) in &system.services {
         // A fixed port is reached from outside without a route.
         let by_itself = service.once || service.port.is_some() || matches!(service.run, Run::External { .. });

@@ -4,6 +4,8 @@ use super::Lint;
 use crate::{
     code,
     finding::Finding,
+    keys::policy,
+    layers::{Door, doors, written_paths},
     rules::{Subject, entries},
     system::{Run, Service},
 };
@@ -13,15 +15,67 @@ use std::collections::BTreeMap;
 const NOT_FOR_EXTERNAL: &[&str] =
     &["build", "once", "env", "port", "ready", "alive", "scale", "after", "uses", "store", "stop", "restart", "watch"];
 /// What means nothing for something that ends by itself.
-const NOT_FOR_ONCE: &[&str] = &["port", "ready", "alive", "scale", "published", "contract"];
+const NOT_FOR_ONCE: &[&str] = &["port", "ready", "alive", "scale", "published", "contract", "protocol", "policy"];
+/// What means nothing for something that callers reach by its URL.
+const NOT_WITH_TLS: &[&str] = &["protocol", "policy"];
 
 pub(super) fn check(subject: &Subject<'_>, lints: &mut Vec<Lint>) {
     let ports: BTreeMap<u16, &str> =
         subject.system.services.iter().filter_map(|(name, service)| Some((service.port?, name.as_str()))).collect();
+    for door in doors(subject.tree) {
+        around_the_data_plane(subject, door, lints);
+        one_client(door, subject, lints);
+    }
     for service in subject.system.services.values() {
         no_effect(subject, service, lints);
         overridden(subject, service, lints);
         around_edges(subject, service, &ports, lints);
+    }
+}
+
+/// An external service with TLS is called by its URL: nothing stands between.
+fn speaks_tls(subject: &Subject<'_>, service: &str) -> bool {
+    let run = subject.system.services.get(service).map(|service| &service.run);
+    matches!(run, Some(Run::External { url }) if url.starts_with("https://"))
+}
+
+fn around_the_data_plane(subject: &Subject<'_>, door: Door<'_>, lints: &mut Vec<Lint>) {
+    let callee = door.callee();
+    if !speaks_tls(subject, callee) {
+        return;
+    }
+    let (written, concerns) = match door {
+        Door::Service(service) => {
+            let keys = entries(subject.tree.at(&["services", service]));
+            (keys.filter(|entry| NOT_WITH_TLS.contains(&&*entry.key)).collect::<Vec<_>>(), vec![service])
+        }
+        Door::Edge { caller, .. } => {
+            let keys = entries(door.own(subject.tree));
+            (keys.filter(|entry| policy::SERVICE_POLICY.key(&entry.key).is_some()).collect(), vec![caller, callee])
+        }
+        Door::Route { .. } => return,
+    };
+    for entry in written {
+        let finding = Finding::warning(
+            code::NO_EFFECT,
+            format!("`{}` has no effect: `{callee}` speaks TLS, and its callers call its URL themselves", entry.key),
+        )
+        .at(entry.key_span, "no effect")
+        .help("remove it, or put a proxy that speaks plain HTTP in front of it and name that as `external`");
+        lints.push(Lint::of_services(finding, concerns.iter().copied()));
+    }
+}
+
+/// The only client of an edge is its caller.
+fn one_client(door: Door<'_>, subject: &Subject<'_>, lints: &mut Vec<Lint>) {
+    let (Door::Edge { caller, callee }, Some(own)) = (door, door.own(subject.tree)) else { return };
+    let all = [own].into_iter().chain(written_paths(own).map(|path| &path.value));
+    for by in all.filter_map(|place| place.at(&["rate", "by"])).filter(|by| by.text() == Some("client")) {
+        let finding =
+            Finding::warning(code::NO_EFFECT, "`by: client` has no effect on an edge: its only client is the caller")
+                .at(by.span, "no effect")
+                .help("remove it, or write the limit at a route of the gateway");
+        lints.push(Lint::of_services(finding, [caller, callee]));
     }
 }
 

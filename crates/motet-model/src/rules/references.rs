@@ -1,7 +1,14 @@
-//! Names that refer to services: in contexts, `uses`, `after` and routes.
+//! Names that refer to services: in contexts, `uses`, `after`, routes and fallbacks.
 
 use super::{Subject, entries, items};
-use crate::{code, finding::Finding, keys::accept::shorten, source::Span, spelling};
+use crate::{
+    code,
+    finding::Finding,
+    keys::accept::shorten,
+    layers::{doors, written_paths},
+    source::Span,
+    spelling,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
@@ -10,6 +17,7 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     check.contexts();
     check.services();
     check.routes();
+    check.fallbacks();
 }
 
 /// How many names are compared for suggestions.
@@ -73,6 +81,20 @@ impl References<'_, '_> {
                 && self.exists(name, span)
             {
                 self.serves(name, span, "a route leads here");
+            }
+        }
+    }
+
+    fn fallbacks(&mut self) {
+        let tree = self.subject.tree;
+        let policies = entries(tree.get("services")).filter_map(|service| service.value.get("policy"));
+        let places = policies.chain(doors(tree).filter_map(|door| door.own(tree)));
+        let all = places.flat_map(|place| [place].into_iter().chain(written_paths(place).map(|path| &path.value)));
+        for to in all.filter_map(|place| place.at(&["fallback", "to"])) {
+            if let Some(name) = to.text()
+                && self.exists(name, to.span)
+            {
+                self.serves(name, to.span, "stands in here");
             }
         }
     }

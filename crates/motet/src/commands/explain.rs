@@ -75,6 +75,10 @@ fn print_page(page: &KeyPage) {
         let width = page.keys.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         page.keys.iter().for_each(|(name, about)| terminal::print(format_args!("    {name:<width$}  {about}")));
     }
+    if !page.also.is_empty() {
+        terminal::print(format_args!("\n  {}", ink::quiet().apply_to("stands also at")));
+        page.also.iter().for_each(|path| terminal::print(format_args!("    {path}")));
+    }
 }
 
 fn page_json(page: &KeyPage) -> serde_json::Value {
@@ -82,7 +86,7 @@ fn page_json(page: &KeyPage) -> serde_json::Value {
         page.keys.iter().map(|(name, about)| ((*name).to_owned(), json!(about))).collect();
     json!({
         "path": page.path, "about": page.about, "type": page.kind, "default": page.default,
-        "reason": page.reason, "example": page.example, "keys": keys,
+        "reason": page.reason, "example": page.example, "keys": keys, "also": page.also,
     })
 }
 
