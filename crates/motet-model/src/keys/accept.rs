@@ -1,6 +1,6 @@
 //! Holds a tree against the table: unknown keys, wrong types, wrong values, missing keys.
 
-use super::{Default, Fields, Key, KeyKind, Kind, Shape, all};
+use super::{Default, Fields, Key, KeyKind, Kind, Shape, all, policy};
 use crate::{
     code,
     finding::Finding,
@@ -49,10 +49,22 @@ impl Acceptor<'_> {
             (Value::Map(map), Shape::Fields(fields)) => self.fields(map, fields, key),
             (Value::Map(map), Shape::Map(keys, value)) => self.free(map, *keys, value),
             (_, Shape::Either(shapes)) => match shapes.iter().find(|shape| takes(shape, &node.value)) {
+                Some(Shape::One(kind @ Kind::Choice([only]))) => self.word_or_map(node, *kind, only, shapes, name),
                 Some(shape) => self.node(node, shape, key, name),
                 None => self.wrong_type(node, shape, key, name),
             },
             _ => self.wrong_type(node, shape, key, name),
+        }
+    }
+
+    /// A single value where a word or a map is wanted: if it is not the word, it is probably what should stand in the map.
+    fn word_or_map(&mut self, node: &Node, kind: Kind, word: &str, shapes: &'static [Shape], name: &str) {
+        let before = self.findings.len();
+        self.node(node, &Shape::One(kind), node.span, name);
+        let is_near = node.text().is_some_and(|text| spelling::nearest(text, [word]).is_some());
+        let way = shapes.iter().find(|shape| shape.fields().is_some()).and_then(|shape| way_to_write(node, shape));
+        if let (Some(finding), Some(way), false) = (self.findings.get_mut(before), way, is_near) {
+            finding.help = Some(format!("write `{}: {way}`, or `{word}`", name.trim_matches('`')));
         }
     }
 
@@ -359,7 +371,14 @@ fn foreign_word(key: &str, fields: &Fields) -> Option<(&'static str, &'static st
         ("ready" | "alive", "retries" | "failureThreshold") => ("failures", "here it is called `failures`"),
         ("ready" | "alive", "start_period" | "initialDelaySeconds") => ("grace", "here it is called `grace`"),
         ("ready" | "alive", "test" | "exec") => ("command", "here it is called `command`"),
+        ("service", key) if policy::PATH.key(key).is_some() => ("policy", "write it under `policy`: it holds for all edges and routes to this service"),
         ("edge" | "route" | "policy" | "path-policy", "retries") => ("retry", "write `retry: { attempts: 3 }`"),
+        ("edge" | "route" | "policy" | "path-policy", "circuit_breaker" | "circuitBreaker" | "outlier_detection") => ("breaker", "here it is called `breaker`"),
+        ("edge" | "route" | "policy" | "path-policy", "rate_limit" | "rateLimit" | "ratelimit") => ("rate", "here it is called `rate`: write `rate: 100/s`"),
+        ("edge" | "route" | "policy" | "path-policy", "bulkhead" | "max_connections" | "max_concurrency") => ("concurrency", "here it is called `concurrency`: write `concurrency: 64`"),
+        ("breaker", "threshold" | "consecutive" | "consecutive_failures") => ("failures", "here it is called `failures`"),
+        ("fallback", "status" | "headers" | "json" | "text" | "body") => ("answer", "write `answer: { status: 200, json: … }`"),
+        ("answer", "body" | "content") => ("text", "write `text: …`, or `json: …`"),
         ("retry", "retries" | "max" | "count") => ("attempts", "here it is called `attempts`, and counts the first try too"),
         ("route", "service") => ("to", "here it is called `to`"),
         _ => return None,

@@ -1,27 +1,28 @@
-//! `motet explain`: what a key of the definition means, which policy is in force on an edge, what an error code is about.
+//! `motet explain`: what a key of the definition means, which policy is in force on an edge or a route, what an error code is about.
+
+mod policy;
 
 use crate::{
     cli::{Explain, Global},
-    connect,
     exit::{Exit, Failure},
     terminal::{self, ink, table::Table},
 };
 use anyhow::Result;
-use motet_kernel::{endpoint::EdgeName, quantity::show_duration};
-use motet_model::{Explanation, explain::KeyPage, system::Wait};
+use motet_model::{Explanation, explain::KeyPage};
 use serde_json::json;
 
 include!(concat!(env!("OUT_DIR"), "/error_pages.rs"));
 
 pub(crate) fn run(global: &Global, arguments: &Explain) -> Result<Exit> {
     match arguments.subject.as_slice() {
-        [kind, name] if kind == "edge" => edge(global, name),
+        [kind, name] if kind == "edge" => policy::edge(global, name),
+        [kind, prefix] if kind == "route" => policy::route(global, prefix),
         [subject] if subject.starts_with("MO-") => code(global, subject),
-        [subject] if subject.contains('→') || subject.contains("->") => edge(global, subject),
+        [subject] if subject.contains('→') || subject.contains("->") => policy::edge(global, subject),
         [subject] => key(global, subject),
         _ => Err(Failure::new(
             Exit::Usage,
-            "Explain what? A key (`uses.timeout`), a code (`MO-model-101`), or `edge caller->callee`.",
+            "Explain what? A key (`uses.timeout`), a code (`MO-model-101`), `edge caller->callee`, or `route /path`.",
         )
         .into()),
     }
@@ -88,34 +89,4 @@ fn page_json(page: &KeyPage) -> serde_json::Value {
         "path": page.path, "about": page.about, "type": page.kind, "default": page.default,
         "reason": page.reason, "example": page.example, "keys": keys, "also": page.also,
     })
-}
-
-fn edge(global: &Global, name: &str) -> Result<Exit> {
-    let edge: EdgeName = name.parse().map_err(|error| Failure::new(Exit::Usage, format!("{error}.")))?;
-    let system = connect::load(global)?.system;
-    let policy = system.services.get(&edge.caller).and_then(|caller| caller.uses.get(&edge.callee));
-    let Some(policy) = policy else {
-        let message =
-            format!("There is no edge {edge}: `{}` does not declare `{}` in `uses`.", edge.caller, edge.callee);
-        return Err(Failure::new(Exit::Failed, message).into());
-    };
-    let wait = match policy.wait {
-        Wait::Ready => "ready",
-        Wait::None => "none",
-    };
-    if global.json {
-        terminal::print_json(&json!({
-            "edge": edge.to_string(), "timeout_ms": policy.policy.timeout.as_millis(), "wait": wait,
-            "retry": { "attempts": policy.policy.retry.attempts, "on": policy.policy.retry.on, "methods": policy.policy.retry.methods },
-        }))?;
-        return Ok(Exit::Done);
-    }
-    let statuses: Vec<_> = policy.policy.retry.on.iter().map(ToString::to_string).collect();
-    terminal::print(ink::strong().apply_to(&edge));
-    terminal::print(format_args!("  timeout         {}", show_duration(policy.policy.timeout)));
-    terminal::print(format_args!("  retry.attempts  {}", policy.policy.retry.attempts));
-    terminal::print(format_args!("  retry.on        {}", statuses.join(", ")));
-    terminal::print(format_args!("  retry.methods   {}", policy.policy.retry.methods.join(", ")));
-    terminal::print(format_args!("  wait            {wait}"));
-    Ok(Exit::Done)
 }

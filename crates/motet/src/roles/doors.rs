@@ -12,7 +12,7 @@ use motet_registry::Registry;
 use std::collections::BTreeMap;
 
 /// The caller that `motet call` is, on an edge to each service.
-pub(super) const OPERATOR: &str = "motet";
+pub(crate) const OPERATOR: &str = "motet";
 
 /// The edges that the data plane holds, and the addresses of those that it cannot stand before.
 pub(super) fn edges(system: &System, registry: &Registry) -> Result<(Vec<EdgeSpec>, BTreeMap<EdgeName, String>)> {
@@ -70,15 +70,13 @@ fn fallbacks(
     policy: &Policy,
     paths: &[PathPolicy],
 ) -> BTreeMap<ServiceName, Callee> {
-    let callee = |name: &ServiceName| Callee {
-        protocol: policies::protocol(system, name),
-        endpoints: registry.watch(name),
-    };
+    let callee =
+        |name: &ServiceName| Callee { protocol: policies::protocol(system, name), endpoints: registry.watch(name) };
     policies::fallbacks(policy, paths).into_iter().map(|name| (name.clone(), callee(name))).collect()
 }
 
 /// The address of a callee that the data plane cannot stand before: one that speaks TLS, or has a path of its own.
-fn direct(system: &System, callee: &ServiceName) -> Option<String> {
+pub(crate) fn direct(system: &System, callee: &ServiceName) -> Option<String> {
     match &system.services.get(callee)?.run {
         Run::External { url } if translate::external_authority(url).is_none() => Some(url.clone()),
         _ => None,

@@ -91,7 +91,9 @@ fn breaker(breaker: Breaker) -> data_plane::Breaker {
 }
 
 fn answer(answer: &Answer) -> data_plane::StaticAnswer {
-    let header = |(name, value): (&String, &String)| Some((name.parse::<HeaderName>().ok()?, HeaderValue::from_str(value).ok()?));
+    let header = |(name, value): (&String, &String)| {
+        Some((name.parse::<HeaderName>().ok()?, HeaderValue::from_str(value).ok()?))
+    };
     data_plane::StaticAnswer {
         status: StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK),
         headers: answer.headers.iter().filter_map(header).collect(),
@@ -153,10 +155,19 @@ mod tests {
         );
         let Some(data_plane::Fallback::Static(answer)) = policy.fallback else { panic!("{policy:?}") };
         assert_eq!(answer.body, r#"{"found":[],"id":"1","n":1}"#);
-        assert_eq!(data_plane::StaticAnswer { headers: vec![], body: Bytes::new(), ..answer.clone() }, data_plane::StaticAnswer::default());
-        assert_eq!(answer.headers, [("content-type".parse().expect("name"), HeaderValue::from_static("application/json"))]);
+        assert_eq!(
+            data_plane::StaticAnswer { headers: vec![], body: Bytes::new(), ..answer.clone() },
+            data_plane::StaticAnswer::default()
+        );
+        assert_eq!(
+            answer.headers,
+            [("content-type".parse().expect("name"), HeaderValue::from_static("application/json"))]
+        );
         let Some(data_plane::Fallback::Static(text)) = &paths[0].policy.fallback else { panic!("{paths:?}") };
-        assert_eq!((text.status.as_u16(), &text.body[..], text.headers[0].1.as_bytes()), (206, &b"hi"[..], &b"text/html"[..]));
+        assert_eq!(
+            (text.status.as_u16(), &text.body[..], text.headers[0].1.as_bytes()),
+            (206, &b"hi"[..], &b"text/html"[..])
+        );
         assert_eq!(paths[1].policy.fallback, Some(data_plane::Fallback::Service("c".parse().expect("name"))));
     }
 

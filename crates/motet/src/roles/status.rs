@@ -114,10 +114,8 @@ fn show_service(facts: &Facts<'_>, service: &Service) -> wire::Service {
 }
 
 fn blank(facts: &Facts<'_>, name: &ServiceName, service: Option<&Service>) -> wire::Service {
-    let door = facts
-        .addresses
-        .iter()
-        .find(|(edge, _)| edge.callee == *name && edge.caller.as_str() == super::doors::OPERATOR);
+    let door =
+        facts.addresses.iter().find(|(edge, _)| edge.callee == *name && edge.caller.as_str() == super::doors::OPERATOR);
     wire::Service {
         name: name.to_string(),
         about: service.and_then(|service| service.about.clone()),
