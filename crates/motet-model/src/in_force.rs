@@ -225,7 +225,17 @@ fn retry_values(retry: &Retry, row: &mut dyn FnMut(&'static str, &[&str], String
     row("retry.backoff.initial", &["retry", "backoff", "initial"], show_duration(retry.backoff.initial));
     row("retry.backoff.max", &["retry", "backoff", "max"], show_duration(retry.backoff.max));
     row("retry.budget", &["retry", "budget"], crate::keys::amount::show_percent(retry.budget));
-    row("retry.body_max", &["retry", "body_max"], show_size(retry.body_max));
+    row("retry.body_max", &["retry", "body_max"], written_size(retry.body_max));
+}
+
+/// A size as it would be written: `64KiB`.
+fn written_size(bytes: u64) -> String {
+    match bytes {
+        0 => "0".to_owned(),
+        bytes if bytes % (1 << 20) == 0 => format!("{}MiB", bytes >> 20),
+        bytes if bytes % (1 << 10) == 0 => format!("{}KiB", bytes >> 10),
+        bytes => bytes.to_string(),
+    }
 }
 
 fn breaker_values(breaker: &Breaker, row: &mut dyn FnMut(&'static str, &[&str], String)) {

@@ -91,6 +91,68 @@ fn a_repetition_of_a_method_that_may_do_something_twice_is_found_on_edges_and_ro
 }
 
 #[test]
+fn a_repetition_that_a_service_asks_for_is_found_there_and_one_on_a_path_is_a_decision() {
+    let policy = with("published: true", "published: true\n    policy: { retry: { methods: [GET, POST] } }");
+    assert_eq!(codes(&policy), ["MO-model-204"]);
+    assert_eq!(codes(&policy.replace("methods:", "attempts: 1, methods:")), [""; 0]);
+    let path = with(
+        "published: true",
+        "published: true\n    policy: { paths: { /shop.Stock/Get: { retry: { methods: [POST] } } } }",
+    );
+    assert_eq!(codes(&path), [""; 0]);
+}
+
+#[test]
+fn a_timeout_that_an_edge_has_from_its_callee_or_on_a_path_only_is_compared_too() {
+    let policy = with("published: true", "published: true\n    policy: { timeout: 25s }");
+    assert_eq!(codes(&policy), [""; 0], "the edge says less");
+    assert_eq!(codes(&policy.replace("store: { timeout: 10s }", "store: {}")), ["MO-model-205"]);
+    let path = with("store: { timeout: 10s }", "store: { timeout: 10s, paths: { /slow: { timeout: 25s } } }");
+    assert_eq!(codes(&path), ["MO-model-205"]);
+    assert_eq!(
+        codes(&path.replace("api: { timeout: 20s }", "api: { timeout: 20s, paths: { /slow: { timeout: 28s } } }")),
+        [""; 0],
+        "somebody waits as long, on a path"
+    );
+}
+
+#[test]
+fn a_service_that_only_stands_in_is_reached_and_called() {
+    let spare = "  spare: { process: { command: ./spare }, contract: spare.yaml }\ngateway:";
+    let text = with("gateway:", spare);
+    assert_eq!(codes(&text), ["MO-model-206"]);
+    let used = text.replace("store: { timeout: 10s }", "store: { timeout: 10s, fallback: { to: spare } }");
+    assert_eq!(codes(&used), [""; 0]);
+    assert_eq!(codes(&used.replace(", contract: spare.yaml", "")), ["MO-model-203"]);
+    let on_a_path =
+        text.replace("store: { timeout: 10s }", "store: { timeout: 10s, paths: { /x: { fallback: { to: spare } } } }");
+    assert_eq!(codes(&on_a_path), [""; 0]);
+    let kept = used.replace("stock: { services: [store] }", "stock: { services: [store, spare] }");
+    assert_eq!(codes(&kept), ["MO-model-207"]);
+}
+
+#[test]
+fn repetitions_of_a_path_multiply_too() {
+    let text = system(|text| {
+        text.replace("timeout: 20s", "timeout: 20s, paths: { /x: { retry: { attempts: 6 } } }")
+            .replace("timeout: 10s", "timeout: 10s, paths: { /y: { retry: { attempts: 6 } } }")
+    });
+    assert_eq!(codes(&text), ["MO-model-209"]);
+}
+
+#[test]
+fn a_policy_that_nothing_follows_is_found() {
+    let far = with("process: { command: ./store }", "external: { url: \"https://store\" }\n    policy: { rate: 5/s }");
+    assert_eq!(codes(&far), ["MO-model-211", "MO-model-211"], "the edge's timeout, and the service's policy");
+    let near = far.replace("https:", "http:");
+    assert_eq!(codes(&near), [""; 0]);
+    let by = with("store: { timeout: 10s }", "store: { timeout: 10s, rate: { requests: 5, by: client } }");
+    assert_eq!(codes(&by), ["MO-model-211"]);
+    let once = with("gateway:", "  load: { process: { command: ./load }, once: true, policy: {} }\ngateway:");
+    assert_eq!(codes(&once), ["MO-model-211"]);
+}
+
+#[test]
 fn a_timeout_longer_than_that_of_the_most_patient_caller_is_found() {
     assert_eq!(codes(&with("store: { timeout: 10s }", "store: { timeout: 25s }")), ["MO-model-205"]);
     assert_eq!(codes(&with("/: web", "/: { to: web, timeout: 5s }")), ["MO-model-205"]);

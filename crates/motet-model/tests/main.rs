@@ -7,6 +7,7 @@ mod lints;
 mod looking;
 mod mistakes;
 mod overlays;
+mod policies;
 mod schema;
 mod speed;
 mod support;

@@ -66,6 +66,10 @@ fn mistakes_in_keys_and_types_are_seen_by_the_schema_too() {
         "42-bad-urls",
         "44-allow-without-reason",
         "45-key-of-another-level",
+        "52-policy-values",
+        "53-policy-misspelled",
+        "56-fallbacks-that-cannot-stand-in",
+        "58-headers-of-an-answer",
     ] {
         let text = fs::read_to_string(mistakes.join(name).join("motet.yaml")).expect(name);
         assert!(!validator.is_valid(&json(&text)), "{name} is valid for the schema");

@@ -61,9 +61,15 @@ impl Acceptor<'_> {
     fn word_or_map(&mut self, node: &Node, kind: Kind, word: &str, shapes: &'static [Shape], name: &str) {
         let before = self.findings.len();
         self.node(node, &Shape::One(kind), node.span, name);
-        let is_near = node.text().is_some_and(|text| spelling::nearest(text, [word]).is_some());
+        let Some(scalar) = node.as_scalar() else { return };
+        let is_word = spelling::nearest(&scalar.text, [word, "off", "no", "false", "none", "never"]).is_some();
+        let fields = shapes.iter().find_map(Shape::fields);
+        let fits = fields.and_then(key_of_single).is_some_and(|key| match key.shape {
+            Shape::One(kind) => kind.check(scalar).is_ok(),
+            _ => false,
+        });
         let way = shapes.iter().find(|shape| shape.fields().is_some()).and_then(|shape| way_to_write(node, shape));
-        if let (Some(finding), Some(way), false) = (self.findings.get_mut(before), way, is_near) {
+        if let (Some(finding), Some(way), true) = (self.findings.get_mut(before), way, fits && !is_word) {
             finding.help = Some(format!("write `{}: {way}`, or `{word}`", name.trim_matches('`')));
         }
     }
@@ -281,9 +287,9 @@ fn way_to_write(node: &Node, shape: &Shape) -> Option<String> {
             Some(format!("{{ {}: {{}} }}", scalar.text))
         }
         (Value::Scalar(scalar), Shape::Fields(fields)) => {
-            let needed = || fields.keys.iter().filter(|key| key.default == Default::Required);
-            let key = needed().next().or(fields.keys.first())?;
-            let rest: String = needed().skip(1).map(|key| format!(", {}: …", key.name)).collect();
+            let key = key_of_single(fields)?;
+            let needed = fields.keys.iter().filter(|key| key.default == Default::Required);
+            let rest: String = needed.skip(1).map(|key| format!(", {}: …", key.name)).collect();
             Some(format!("{{ {}: {}{rest} }}", key.name, shown(scalar)))
         }
         (Value::List(items), Shape::Map(keys, _)) => {
@@ -306,6 +312,11 @@ fn way_to_write(node: &Node, shape: &Shape) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// The key that a single value in place of a map is probably meant for.
+fn key_of_single(fields: &Fields) -> Option<&Key> {
+    fields.keys.iter().find(|key| key.default == Default::Required).or(fields.keys.first())
 }
 
 fn shown(scalar: &Scalar) -> String {

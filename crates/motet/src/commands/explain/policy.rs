@@ -38,7 +38,11 @@ pub(super) fn route(global: &Global, prefix: &str) -> Result<Exit> {
     let Some(in_force) = loaded.in_force(&Subject::Route(prefix.to_owned())) else {
         let routes: Vec<&str> =
             loaded.system.gateway.iter().flat_map(|gateway| gateway.routes.keys()).map(String::as_str).collect();
-        let known = if routes.is_empty() { "the gateway has none".to_owned() } else { routes.join(", ") };
+        let known = if routes.is_empty() {
+            "the gateway has none".to_owned()
+        } else {
+            format!("there are {}", routes.join(", "))
+        };
         return Err(Failure::new(Exit::Failed, format!("There is no route `{prefix}`: {known}.")).into());
     };
     show(global, &loaded, "route", prefix, &in_force)
