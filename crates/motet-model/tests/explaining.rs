@@ -37,6 +37,32 @@ fn a_page_shows_type_default_reason_and_example() {
 }
 
 #[test]
+fn the_keys_of_a_policy_share_a_page_that_says_where_else_they_stand() {
+    let Ok(Explanation::Key(page)) = explain("breaker.window") else { panic!("one page") };
+    assert_eq!(page.path, "services.*.uses.*.breaker.window");
+    assert_eq!(page.also.len(), 5, "{:?}", page.also);
+    assert!(page.also.contains(&"gateway.routes.*.paths.*.breaker.window".to_owned()), "{:?}", page.also);
+}
+
+#[test]
+fn the_page_on_policies_names_every_key_with_its_default() {
+    let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/policies.md");
+    let text = fs::read_to_string(book).expect("a page");
+    let pages = motet_model::explain::keys();
+    let of_edges = pages.iter().filter_map(|page| Some((page.path.strip_prefix("services.*.uses.*.")?, page)));
+    let mut seen = 0;
+    for (path, page) in of_edges.filter(|(path, _)| !path.starts_with("paths") && *path != "wait") {
+        let row = text.lines().find(|line| line.starts_with(&format!("| `{path}` |")));
+        let row = row.unwrap_or_else(|| panic!("no row of `{path}`"));
+        let default = page.default.unwrap_or_default();
+        let is_value = default.starts_with('[') || default.split(' ').count() == 1;
+        assert!(!is_value || row.contains(&format!("| {default} |")) || default.is_empty(), "{path}: {default}\n{row}");
+        seen += 1;
+    }
+    assert!(seen > 35, "only {seen} keys");
+}
+
+#[test]
 fn every_code_has_one_meaning_and_one_page() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/errors");
     let codes: BTreeSet<_> = code::ALL.iter().map(|(code, _)| code.0).collect();

@@ -34,8 +34,23 @@ fn check_prints_findings_with_their_place_and_its_exit_code_tells_errors_from_wa
 fn explain_knows_keys_edges_and_codes() {
     let system = Scratch::new(GOOD);
     assert!(system.done(&["explain", "services.*.uses.*.timeout"]).contains("30s"));
-    assert!(system.done(&["explain", "edge", "cart->stock"]).contains("timeout         2s"));
-    assert!(system.done(&["explain", "cart→stock"]).contains("retry.attempts"));
+    let edge = system.done(&["explain", "edge", "cart->stock"]);
+    let line = |text: &str, key: &str| {
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        text.lines().map(words).find(|line| line.starts_with(&format!("{key} "))).unwrap_or_default()
+    };
+    assert_eq!(line(&edge, "timeout"), "timeout 2s edge, motet.yaml:8");
+    assert_eq!(line(&system.done(&["explain", "cart→stock"]), "retry.attempts"), "retry.attempts 3 default");
+    assert_eq!(line(&system.done(&["explain", "route", "/"]), "timeout"), "timeout 30s default");
+    assert!(system.done(&["explain", "edge", "motet->stock"]).contains("breaker.failures"));
+    let json: serde_json::Value =
+        serde_json::from_str(&system.done(&["--json", "explain", "edge", "cart->stock"])).expect("JSON");
+    assert_eq!((&json["edge"], &json["policy"][0]["value"]), (&"cart→stock".into(), &"2s".into()));
+    assert_eq!((&json["policy"][0]["from"]["line"], &json["policy"][0]["from"]["by"]), (&8.into(), &"edge".into()));
+    let none = system.motet(&["explain", "edge", "stock->cart"]);
+    assert_eq!(none.status.code(), Some(1), "{}", shown(&none));
+    let none = system.motet(&["explain", "edge", "cart->stok"]);
+    assert!(String::from_utf8_lossy(&none.stderr).contains("Did you mean `stock`?"), "{}", shown(&none));
     assert!(system.done(&["explain", "MO-model-101"]).contains("MO-model-101"));
     let unknown = system.motet(&["explain", "tiemout"]);
     assert_eq!(unknown.status.code(), Some(1));

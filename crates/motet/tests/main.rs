@@ -3,6 +3,7 @@
 mod definition;
 mod footprint;
 mod lifecycle;
+mod policies;
 mod scratch;
 mod stores;
 mod survival;
