@@ -114,7 +114,7 @@ impl<'a> Door<'a> {
     }
 
     /// Where it is written, without the callee's `policy`.
-    pub(crate) fn own<'t>(self, tree: &'t Node) -> Option<&'t Node> {
+    pub(crate) fn own(self, tree: &Node) -> Option<&Node> {
         match self {
             Self::Service(_) => None,
             Self::Edge { caller, callee } => tree.at(&["services", caller, "uses", callee]),
@@ -164,11 +164,6 @@ impl<'a> Layers<'a> {
         // An anchor may have brought the same value to several places: the most specific of them decides.
         let at = self.layers.iter().rposition(|(_, node)| node.at(key).is_some_and(|node| node.span == span))?;
         self.layers.get(at).map(|(layer, _)| Origin { at, layer, span })
-    }
-
-    /// Whose words there are, the least specific first.
-    pub(crate) fn each(&self) -> impl Iterator<Item = (&Layer<'a>, &Node)> {
-        self.layers.iter().map(|(layer, node)| (layer, node))
     }
 }
 

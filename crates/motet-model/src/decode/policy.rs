@@ -8,7 +8,7 @@ use crate::{
     system::policy::{Answer, Breaker, Concurrency, Fallback, Limit, PathPolicy, Policy, Rate, Retry},
 };
 use motet_kernel::{backoff::Backoff, quantity};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 /// Waits double.
 const BACKOFF_FACTOR: f64 = 2.0;
@@ -25,22 +25,46 @@ pub(super) fn at_door(tree: &Node, door: Door<'_>) -> (Policy, Vec<PathPolicy>) 
 
 /// A policy that is written in one place.
 pub(crate) fn policy(node: &Node) -> Policy {
-    let at = Some(node);
+    // A definition has a thousand edges and few words on each: the defaults are read once.
+    static DEFAULT: LazyLock<Policy> = LazyLock::new(default);
+    let default = &*DEFAULT;
+    let time = |key: &Key, default| value::maybe_duration(node, key).unwrap_or(default);
+    let written = |key: &Key| node.get(key.name);
     Policy {
-        timeout: value::duration(at, &keys::TIMEOUT),
+        timeout: time(&keys::TIMEOUT, default.timeout),
         try_timeout: value::maybe_duration(node, &keys::TRY_TIMEOUT),
         first_byte: value::maybe_duration(node, &keys::FIRST_BYTE),
-        idle: value::duration(at, &keys::IDLE),
-        connect_timeout: value::duration(at, &keys::CONNECT_TIMEOUT),
-        ready_wait: value::duration(at, &keys::READY_WAIT),
-        concurrency: concurrency(node.get(keys::CONCURRENCY.name)),
-        priority: value::parsed(at, &keys::PRIORITY).unwrap_or_default(),
-        rate: node.get(keys::RATE.name).and_then(rate),
-        retry: retry(node.get(retry::RETRY.name)),
-        breaker: breaker(node.get(retry::BREAKER.name)),
-        slow_start: value::duration(at, &keys::SLOW_START),
-        hedge: node.get(retry::HEDGE.name).and_then(|hedge| value::maybe_duration(hedge, &retry::HEDGE_AFTER)),
-        fallback: node.get(fallback::FALLBACK.name).and_then(self::fallback),
+        idle: time(&keys::IDLE, default.idle),
+        connect_timeout: time(&keys::CONNECT_TIMEOUT, default.connect_timeout),
+        ready_wait: time(&keys::READY_WAIT, default.ready_wait),
+        concurrency: written(&keys::CONCURRENCY)
+            .map_or_else(|| default.concurrency.clone(), |node| concurrency(Some(node))),
+        priority: value::parsed(Some(node), &keys::PRIORITY).unwrap_or(default.priority),
+        rate: written(&keys::RATE).and_then(rate),
+        retry: written(&retry::RETRY).map_or_else(|| default.retry.clone(), |node| retry(Some(node))),
+        breaker: written(&retry::BREAKER).map_or(default.breaker, |node| breaker(Some(node))),
+        slow_start: time(&keys::SLOW_START, default.slow_start),
+        hedge: written(&retry::HEDGE).and_then(|hedge| value::maybe_duration(hedge, &retry::HEDGE_AFTER)),
+        fallback: written(&fallback::FALLBACK).and_then(self::fallback),
+    }
+}
+
+fn default() -> Policy {
+    Policy {
+        timeout: value::duration(None, &keys::TIMEOUT),
+        try_timeout: None,
+        first_byte: None,
+        idle: value::duration(None, &keys::IDLE),
+        connect_timeout: value::duration(None, &keys::CONNECT_TIMEOUT),
+        ready_wait: value::duration(None, &keys::READY_WAIT),
+        concurrency: concurrency(None),
+        priority: value::parsed(None, &keys::PRIORITY).unwrap_or_default(),
+        rate: None,
+        retry: retry(None),
+        breaker: breaker(None),
+        slow_start: value::duration(None, &keys::SLOW_START),
+        hedge: None,
+        fallback: None,
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     code,
     decode::policy::policy,
     finding::Finding,
-    layers::{Door, Layers, doors, layers, prefixes},
+    layers::{Door, doors, layers},
     rules::{Subject, items},
     source::Span,
     system::{
@@ -21,7 +21,7 @@ const STORM: u64 = 100;
 
 pub(super) fn check(subject: &Subject<'_>, lints: &mut Vec<Lint>) {
     for door in doors(subject.tree) {
-        if let Some(finding) = unsafe_retry(door, &layers(subject.tree, door, None)) {
+        if let Some(finding) = unsafe_retry(subject, door) {
             lints.push(concerning(door, finding));
         }
     }
@@ -46,14 +46,16 @@ fn named(door: Door<'_>) -> String {
 }
 
 /// What a place says itself about all its paths. A path that names a method is a decision about that path.
-fn unsafe_retry(door: Door<'_>, layers: &Layers<'_>) -> Option<Finding> {
-    if policy(&layers.merged).retry.attempts <= 1 {
+fn unsafe_retry(subject: &Subject<'_>, door: Door<'_>) -> Option<Finding> {
+    let own = match door {
+        Door::Service(service) => subject.tree.at(&["services", service, "policy"]),
+        door => door.own(subject.tree),
+    };
+    let methods = own?.at(&["retry", "methods"]);
+    let (method, span) = items(methods).find(|(method, _)| matches!(*method, "POST" | "PATCH"))?;
+    if policy(&layers(subject.tree, door, None).merged).retry.attempts <= 1 {
         return None;
     }
-    let of_service = matches!(door, Door::Service(_));
-    let (_, own) = layers.each().find(|(layer, _)| layer.of_service == of_service && layer.path.is_none())?;
-    let methods = own.at(&["retry", "methods"]);
-    let (method, span) = items(methods).find(|(method, _)| matches!(*method, "POST" | "PATCH"))?;
     let what = named(door);
     Some(
         Finding::warning(code::UNSAFE_RETRY, format!("{what} repeats {method}, which may do something twice"))
@@ -66,86 +68,94 @@ fn unsafe_retry(door: Door<'_>, layers: &Layers<'_>) -> Option<Finding> {
 }
 
 /// The most patient caller of a service: how long somebody is there to hear its answer.
-struct Caller {
+struct Caller<'a> {
     timeout: Duration,
-    what: String,
-    place: Span,
+    door: Door<'a>,
+    path: Option<&'a str>,
 }
 
 fn timeouts(subject: &Subject<'_>, lints: &mut Vec<Lint>) {
     let callers = longest_callers(subject);
     for door in doors(subject.tree) {
-        let Door::Edge { caller, callee } = door else { continue };
-        let Some(longest) = callers.get(caller) else { continue };
-        let (timeout, place) = timeout_of(subject, door, None);
-        if timeout > longest.timeout {
-            lints.push(concerning(door, inversion((caller, callee, ""), timeout, place, longest)));
+        let Door::Edge { caller, callee: _ } = door else { continue };
+        let (Some(longest), Some((whole, paths))) = (callers.get(caller), rules(subject, door)) else { continue };
+        // What holds for all paths is told once.
+        if whole.timeout > longest.timeout {
+            lints.push(concerning(
+                door,
+                inversion(subject, caller, &Caller { timeout: whole.timeout, door, path: None }, longest),
+            ));
             continue;
         }
-        for prefix in prefixes(subject.tree, door) {
-            let (timeout, place) = timeout_of(subject, door, Some(prefix));
-            if timeout > longest.timeout {
-                lints.push(concerning(door, inversion((caller, callee, prefix), timeout, place, longest)));
-            }
+        for path in paths.iter().filter(|path| path.policy.timeout > longest.timeout) {
+            let own = Caller { timeout: path.policy.timeout, door, path: Some(&path.prefix) };
+            lints.push(concerning(door, inversion(subject, caller, &own, longest)));
         }
     }
 }
 
-/// How long a call may take, and where that is said.
-fn timeout_of(subject: &Subject<'_>, door: Door<'_>, path: Option<&str>) -> (Duration, Span) {
-    let layers = layers(subject.tree, door, path);
-    let place = layers.origin(&["timeout"]).map_or_else(|| place(subject, door), |origin| origin.span);
-    (policy(&layers.merged).timeout, place)
-}
-
-fn place(subject: &Subject<'_>, door: Door<'_>) -> Span {
+/// What is in force at an edge or a route.
+fn rules<'a>(subject: &Subject<'a>, door: Door<'_>) -> Option<(&'a Policy, &'a [PathPolicy])> {
     match door {
-        Door::Service(service) => subject.place(&["services", service]),
-        Door::Edge { caller, callee } => subject.place(&["services", caller, "uses", callee]),
-        Door::Route { prefix, .. } => subject.place(&["gateway", "routes", prefix]),
+        Door::Service(_) => None,
+        Door::Edge { caller, callee } => {
+            let edge = subject.system.services.get(caller)?.uses.get(callee)?;
+            Some((&edge.policy, &edge.paths))
+        }
+        Door::Route { prefix, .. } => {
+            let route = subject.system.gateway.as_ref()?.routes.get(prefix)?;
+            Some((&route.policy, &route.paths))
+        }
     }
 }
 
-fn longest_callers<'a>(subject: &'a Subject<'_>) -> BTreeMap<&'a str, Caller> {
-    let mut longest: BTreeMap<&str, Caller> = BTreeMap::new();
+fn longest_callers<'a>(subject: &Subject<'a>) -> BTreeMap<&'a str, Caller<'a>> {
+    let mut longest: BTreeMap<&str, Caller<'a>> = BTreeMap::new();
     for door in doors(subject.tree) {
-        let (what, rules) = match door {
-            Door::Service(_) => continue,
-            Door::Edge { caller, callee } => {
-                let edge = subject.system.services.get(caller).and_then(|service| service.uses.get(callee));
-                (format!("`{caller}`"), edge.map(|edge| (&edge.policy, &edge.paths)))
-            }
-            Door::Route { prefix, .. } => {
-                let route = subject.system.gateway.as_ref().and_then(|gateway| gateway.routes.get(prefix));
-                (format!("the route `{prefix}`"), route.map(|route| (&route.policy, &route.paths)))
-            }
-        };
-        let Some((whole, paths)) = rules else { continue };
+        let Some((whole, paths)) = rules(subject, door) else { continue };
         let patient = paths.iter().max_by_key(|path| path.policy.timeout);
-        let patient = patient.filter(|path| path.policy.timeout > whole.timeout).map(|path| path.prefix.as_str());
-        let callees = [door.callee()].into_iter().chain(stand_ins(whole, paths).map(ServiceName::as_str));
-        for callee in callees {
-            let (timeout, place) = timeout_of(subject, door, patient);
+        let patient = patient.filter(|path| path.policy.timeout > whole.timeout);
+        let timeout = patient.map_or(whole.timeout, |path| path.policy.timeout);
+        let path = patient.map(|path| path.prefix.as_str());
+        for callee in [door.callee()].into_iter().chain(stand_ins(whole, paths).map(ServiceName::as_str)) {
             if longest.get(callee).is_none_or(|known| known.timeout < timeout) {
-                longest.insert(callee, Caller { timeout, what: what.clone(), place });
+                longest.insert(callee, Caller { timeout, door, path });
             }
         }
     }
     longest
 }
 
-fn inversion((caller, callee, path): (&str, &str, &str), timeout: Duration, place: Span, longest: &Caller) -> Finding {
-    let (own, theirs) = (show_duration(timeout), show_duration(longest.timeout));
-    let on = if path.is_empty() { String::new() } else { format!(" on `{path}`") };
+fn inversion(subject: &Subject<'_>, caller: &str, own: &Caller<'_>, longest: &Caller<'_>) -> Finding {
+    let callee = own.door.callee();
+    let (waits, theirs) = (show_duration(own.timeout), show_duration(longest.timeout));
+    let on = own.path.map_or_else(String::new, |path| format!(" on `{path}`"));
+    let whose = match longest.door {
+        Door::Edge { caller, .. } => format!("`{caller}`"),
+        door => named(door),
+    };
     Finding::warning(
         code::TIMEOUT_INVERSION,
-        format!("`{caller}` waits {own} for `{callee}`{on}, and {} waits only {theirs} for `{caller}`", longest.what),
+        format!("`{caller}` waits {waits} for `{callee}`{on}, and {whose} waits only {theirs} for `{caller}`"),
     )
-    .at(place, format!("up to {own}"))
-    .also(longest.place, format!("gives up after {theirs}"))
+    .at(place(subject, own), format!("up to {waits}"))
+    .also(place(subject, longest), format!("gives up after {theirs}"))
     .help(format!(
-        "nobody is there any more to hear the answer: give `{callee}` less than {theirs}, or the caller more than {own}"
+        "nobody is there any more to hear the answer: give `{callee}` less than {theirs}, or the caller more than {waits}"
     ))
+}
+
+/// Where it is said how long somebody waits, or else where the call is declared.
+fn place(subject: &Subject<'_>, caller: &Caller<'_>) -> Span {
+    let layers = layers(subject.tree, caller.door, caller.path);
+    layers.origin(&["timeout"]).map_or_else(
+        || match caller.door {
+            Door::Service(service) => subject.place(&["services", service]),
+            Door::Edge { caller, callee } => subject.place(&["services", caller, "uses", callee]),
+            Door::Route { prefix, .. } => subject.place(&["gateway", "routes", prefix]),
+        },
+        |origin| origin.span,
+    )
 }
 
 /// Repetitions multiply along a chain of calls.

@@ -71,11 +71,14 @@ fn paths(place: &Node, findings: &mut Vec<Finding>) {
     }
 }
 
+/// A key and its time.
+type Timed<'a> = (&'a [&'a str], Duration);
+
 /// A time within a call, and the ones that it has to fit into.
 fn times(layers: &Layers<'_>, policy: &Policy, findings: &mut Vec<Finding>) {
     let timeout = (&["timeout"][..], policy.timeout);
     let one_try = policy.try_timeout.map_or(timeout, |time| (&["try_timeout"][..], time));
-    let within: [(&[&str], Option<Duration>, (&[&str], Duration)); 6] = [
+    let within: [(&[&str], Option<Duration>, Timed<'_>); 6] = [
         (&["try_timeout"], policy.try_timeout, timeout),
         (&["first_byte"], policy.first_byte, one_try),
         (&["connect_timeout"], Some(policy.connect_timeout), one_try),
