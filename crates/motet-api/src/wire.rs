@@ -222,6 +222,9 @@ pub struct Applied {
     pub changed: Vec<String>,
     /// Services that are gone.
     pub removed: Vec<String>,
+    /// Whether the gateway or one of its routes changed.
+    #[serde(default)]
+    pub gateway: bool,
 }
 
 /// An error, as RFC 9457 problem details.

@@ -68,8 +68,9 @@ fn a_policy_that_is_changed_by_a_second_up_holds_at_once_on_connections_that_sta
     idle.send("/who");
     assert_eq!(idle.receive().0, 200);
     busy.send("/slow?ms=3000");
-    system.define(&SLOW.replace("timeout: 20s", "timeout: 400ms"));
-    system.done(&["up", "--detach"]);
+    system.define(&SLOW.replace("/: back", "/: { to: back, timeout: 400ms }"));
+    let said = system.motet(&["up", "--detach"]);
+    assert!(shown(&said).contains("runs already: changed the gateway."), "{}", shown(&said));
     let begun = Instant::now();
     idle.send("/slow?ms=9000");
     let (status, problem) = idle.receive();

@@ -64,11 +64,9 @@ pub(crate) async fn run(global: &Global, arguments: &Up) -> Result<Exit> {
 
 fn found_running(system: &str, applied: &Applied) {
     let lists = [("added", &applied.added), ("changed", &applied.changed), ("removed", &applied.removed)];
-    let changes: Vec<_> = lists
-        .iter()
-        .filter(|(_, names)| !names.is_empty())
-        .map(|(verb, names)| format!("{verb} {}", names.join(", ")))
-        .collect();
+    let services = lists.iter().filter(|(_, names)| !names.is_empty());
+    let services = services.map(|(verb, names)| format!("{verb} {}", names.join(", ")));
+    let changes: Vec<_> = services.chain(applied.gateway.then(|| "changed the gateway".to_owned())).collect();
     let changes = if changes.is_empty() { "nothing changed".to_owned() } else { changes.join("; ") };
     terminal::note(format_args!("{} runs already: {changes}.", ink::strong().for_stderr().apply_to(system)));
 }

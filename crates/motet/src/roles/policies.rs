@@ -155,10 +155,7 @@ mod tests {
         );
         let Some(data_plane::Fallback::Static(answer)) = policy.fallback else { panic!("{policy:?}") };
         assert_eq!(answer.body, r#"{"found":[],"id":"1","n":1}"#);
-        assert_eq!(
-            data_plane::StaticAnswer { headers: vec![], body: Bytes::new(), ..answer.clone() },
-            data_plane::StaticAnswer::default()
-        );
+        assert_eq!(answer.status, data_plane::StaticAnswer::default().status);
         assert_eq!(
             answer.headers,
             [("content-type".parse().expect("name"), HeaderValue::from_static("application/json"))]

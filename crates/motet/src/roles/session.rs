@@ -374,6 +374,7 @@ fn difference(before: &System, after: &System) -> wire::Applied {
         added: list(new.difference(&old).collect()),
         changed: list(changed.collect()),
         removed: list(old.difference(&new).collect()),
+        gateway: before.gateway != after.gateway,
     }
 }
 
