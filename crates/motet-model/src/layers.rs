@@ -182,7 +182,7 @@ pub(crate) fn bare(prefix: &str) -> &str {
 }
 
 /// Whether a prefix holds for all paths of another: `/v1` covers `/v1` and `/v1/embed`, not `/v10`.
-fn covers(prefix: &str, path: &str) -> bool {
+pub(crate) fn covers(prefix: &str, path: &str) -> bool {
     path.strip_prefix(bare(prefix)).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 

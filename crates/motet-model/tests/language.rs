@@ -108,7 +108,7 @@ services:
   migrate: { once: true, process: { command: ./migrate } }
 gateway:
   routes:
-    /base: { <<: *base, to: api }
+    /: { <<: *base, to: api }
 engines:
   stores: { postgres: { url: "postgres://base@localhost/base" } }
 profiles:
@@ -146,7 +146,7 @@ fn at_path(path: &str, example: &str) -> String {
             ("*", Some("services")) => "web",
             ("*", Some("contexts")) => "retrieval",
             ("*", Some("uses")) => "embedder",
-            ("*", Some("routes")) => "/base",
+            ("*", Some("routes")) => "/",
             ("*", Some("paths")) => "/path",
             (name, _) => name,
         };

@@ -1,6 +1,6 @@
 //! Policies of the definition on a system that runs: in force, and changed without anybody noticing but those who call.
 
-use crate::scratch::{PATIENCE, Scratch, shown, until};
+use crate::scratch::{PATIENCE, Scratch, get, shown, until};
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
@@ -119,4 +119,45 @@ fn a_service_that_runs_elsewhere_has_its_policy_too() {
     assert_eq!(output.status.code(), Some(1), "{}", shown(&output));
     assert!(shown(&output).contains("MO-proxy-203"), "{}", shown(&output));
     assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn paths_rates_and_fallbacks_of_the_definition_are_in_force() {
+    // Bound and dropped: nobody listens there.
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let system = Scratch::new(&format!(
+        "motet: 1
+system: layered
+services:
+  back:
+    path: .
+    process: {{ command: python3 service.py }}
+    ready: {{ http: /healthz }}
+    policy: {{ paths: {{ /slow: {{ timeout: 300ms, retry: never }} }} }}
+  gone:
+    external: {{ url: \"http://{nobody}\" }}
+    policy:
+      ready_wait: 0s
+      fallback: {{ to: back }}
+      paths: {{ /fixed: {{ fallback: {{ answer: {{ json: {{ found: [] }} }} }} }} }}
+gateway:
+  listen: 127.0.0.1:0
+  routes:
+    /: back
+    /few: {{ to: back, strip_prefix: true, rate: {{ requests: 3, per: 1h }} }}
+    /gone: {{ to: gone, strip_prefix: true }}
+"
+    ));
+    system.up();
+    let address = system.gateway();
+    let ask = |path: &str| get(&address, path).expect("an answer");
+    assert_eq!(ask("/slow?ms=9000").0, 504);
+    assert_eq!(ask("/few/slow?ms=9000").0, 504, "a path is what the service sees");
+    assert_eq!(ask("/slower?ms=0").0, 200);
+    let back = system.pids("back")[0];
+    let (status, stand_in) = ask("/gone/who");
+    assert!(status == 200 && stand_in.contains(&back.to_string()), "{status} {stand_in}");
+    assert_eq!(ask("/gone/fixed/x"), (200, r#"{"found":[]}"#.to_owned()));
+    let statuses: Vec<u16> = (0..6).map(|_| ask("/few/who").0).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 6 - 2, "{statuses:?}");
 }

@@ -10,8 +10,8 @@ use crate::{
     code,
     decode::policy::policy,
     finding::Finding,
-    keys::accept::shorten,
-    layers::{Layers, bare, doors, layers, prefixes, written_paths},
+    keys::{accept::shorten, edge},
+    layers::{Door, Layers, bare, covers, doors, layers, prefixes, written_paths},
     source::{Span, tree::Node},
     system::policy::{Limit, Policy},
 };
@@ -19,10 +19,13 @@ use motet_kernel::quantity::show_duration;
 use std::{collections::BTreeMap, time::Duration};
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
-    for place in places(subject) {
-        paths(place, findings);
-    }
+    let policies = entries(subject.tree.get("services")).filter_map(|service| service.value.get("policy"));
+    policies.for_each(|place| paths(place, findings));
     for door in doors(subject.tree) {
+        if let Some(place) = door.own(subject.tree) {
+            paths(place, findings);
+            out_of_reach(door, place, findings);
+        }
         let all = [None].into_iter().chain(prefixes(subject.tree, door).into_iter().map(Some));
         for path in all {
             let layers = layers(subject.tree, door, path);
@@ -32,13 +35,6 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             fallbacks::check(subject, door, &layers, &policy, findings);
         }
     }
-}
-
-/// The maps that may have `paths`.
-fn places<'a>(subject: &Subject<'a>) -> impl Iterator<Item = &'a Node> {
-    let tree = subject.tree;
-    let services = entries(tree.get("services")).filter_map(|service| service.value.get("policy"));
-    services.chain(doors(tree).filter_map(|door| door.own(tree)))
 }
 
 fn paths(place: &Node, findings: &mut Vec<Finding>) {
@@ -68,6 +64,22 @@ fn paths(place: &Node, findings: &mut Vec<Finding>) {
                     .help("keep one of the two, or move what differs into the first"),
             );
         }
+    }
+}
+
+/// A route passes on what is below it and nothing else, so a path beside it would never match.
+fn out_of_reach(door: Door<'_>, place: &Node, findings: &mut Vec<Finding>) {
+    let Door::Route { prefix, .. } = door else { return };
+    if place.get(edge::STRIP_PREFIX.name).and_then(Node::text) == Some("true") {
+        return;
+    }
+    for entry in written_paths(place).filter(|entry| entry.key.starts_with('/') && !covers(prefix, bare(&entry.key))) {
+        let (path, route) = (shorten(&entry.key), shorten(bare(prefix)));
+        findings.push(
+            Finding::error(code::INVALID_PATH, format!("`{path}` is not below the route `{route}`"))
+                .at(entry.key_span, "would never match")
+                .help(format!("write `{route}{path}`; or cut the route's path off with `strip_prefix: true`")),
+        );
     }
 }
 

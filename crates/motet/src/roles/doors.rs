@@ -54,10 +54,14 @@ fn edge(system: &System, registry: &Registry, name: EdgeName, policy: &Policy, p
 }
 
 fn route(system: &System, registry: &Registry, prefix: &str, route: &Route) -> RouteSpec {
+    // The definition names paths as the service sees them, the data plane as they come in.
+    let cut_off = if route.strip_prefix { prefix.trim_end_matches('/') } else { "" };
+    let mut paths = policies::paths(&route.paths);
+    paths.iter_mut().for_each(|path| path.prefix.insert_str(0, cut_off));
     RouteSpec {
         strip_prefix: route.strip_prefix,
         policy: policies::policy(&route.policy),
-        paths: policies::paths(&route.paths),
+        paths,
         fallbacks: fallbacks(system, registry, &route.policy, &route.paths),
         protocol: policies::protocol(system, &route.to),
         ..RouteSpec::new(prefix, route.to.clone(), registry.watch(&route.to))
