@@ -257,7 +257,7 @@ fn edges(facts: &Facts<'_>) -> Vec<wire::Edge> {
             requests: stats.map_or(0, |stats| stats.requests),
             failures: stats.map_or(0, |stats| stats.responses[4]),
             retries: stats.map_or(0, |stats| stats.retries),
-            in_flight: stats.map_or(0, |stats| u64::from(stats.in_flight)),
+            in_flight: stats.map_or(0, |stats| stats.in_flight),
         }
     };
     declared.map(show).collect()
