@@ -14,7 +14,7 @@ use std::{collections::HashMap, sync::Arc};
 
 /// The largest file that is read, in bytes.
 pub(crate) const BYTES_MAX: usize = 1 << 20;
-/// The deepest nesting; a definition needs 9.
+/// The deepest nesting; a definition needs 14.
 const DEPTH_MAX: usize = 48;
 /// The most nodes of one file after expansion of aliases.
 const NODES_MAX: usize = 200_000;
@@ -221,5 +221,5 @@ fn count(value: &Value) -> usize {
 pub(super) fn too_deep(span: Span) -> Finding {
     Finding::error(code::TOO_LARGE, format!("the nesting is deeper than {DEPTH_MAX} levels"))
         .at(span, "the limit is passed here")
-        .help("a definition needs nine levels: look for brackets or dashes that are too many")
+        .help("a definition needs fourteen levels at most: look for brackets or dashes that are too many")
 }
