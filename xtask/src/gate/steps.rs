@@ -35,7 +35,7 @@ pub const STEPS: &[Step] = &[
         has_tests: false,
         run: tools::provide,
     },
-    Step { name: "format", about: "cargo fmt, in both workspaces", limit: minutes(2), has_tests: false, run: format },
+    Step { name: "format", about: "cargo fmt, in all workspaces", limit: minutes(2), has_tests: false, run: format },
     Step {
         name: "lint",
         about: "clippy over the workspace, warnings are errors",
@@ -96,7 +96,10 @@ const fn minutes(minutes: u64) -> Duration {
 
 fn format(shell: &mut Shell) -> Result<()> {
     shell.run("cargo", &["fmt", "--all", "--check"])?;
-    shell.enter("examples/askdocs")?.run("cargo", &["fmt", "--all", "--check"])
+    for workspace in ["examples/askdocs", "bench"] {
+        shell.enter(workspace)?.run("cargo", &["fmt", "--all", "--check"])?;
+    }
+    Ok(())
 }
 
 fn lint(shell: &mut Shell) -> Result<()> {
