@@ -63,6 +63,8 @@ pub fn measure(target: SocketAddr, parties: &Parties, warm: Duration, length: Du
 struct Shared {
     tally: RefCell<Tally>,
     under_way: RefCell<usize>,
+    /// Whether a failure was shown.
+    failed: RefCell<bool>,
 }
 
 async fn cell(
@@ -72,7 +74,8 @@ async fn cell(
     warm: Duration,
     length: Duration,
 ) -> Result<Cell> {
-    let shared = Rc::new(Shared { tally: RefCell::new(Tally::new()?), under_way: RefCell::new(0) });
+    let shared =
+        Rc::new(Shared { tally: RefCell::new(Tally::new()?), under_way: RefCell::new(0), failed: RefCell::new(false) });
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {
         let stream = TcpStream::connect(target).await?;
@@ -101,7 +104,12 @@ async fn cell(
 }
 
 async fn again_and_again(sender: SendRequest<Bytes>, shared: Rc<Shared>) {
-    while one(sender.clone(), pace::now(), &shared).await {}
+    loop {
+        if !one(sender.clone(), pace::now(), &shared).await {
+            // A caller that fails tries again, but does not spin on a connection that is gone.
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
 }
 
 async fn on_schedule(connections: Vec<SendRequest<Bytes>>, mut pacer: Pacer, shared: Rc<Shared>) {
@@ -127,9 +135,18 @@ async fn on_schedule(connections: Vec<SendRequest<Bytes>>, mut pacer: Pacer, sha
     }
 }
 
-/// Makes a call and counts it. False when the connection is of no more use.
+/// Makes a call and counts it. False when it failed.
 async fn one(sender: SendRequest<Bytes>, due: u64, shared: &Shared) -> bool {
-    let good = matches!(timeout(LIMIT, call(sender)).await, Ok(Ok(())));
+    let failure = match timeout(LIMIT, call(sender)).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(format!("{error:#}")),
+        Err(_) => Some(format!("no answer within {LIMIT:?}")),
+    };
+    let good = failure.is_none();
+    // The first one tells what to look for; the others are counted.
+    if let (Some(failure), false) = (failure, shared.failed.replace(true)) {
+        eprintln!("a gRPC call failed: {failure}");
+    }
     let mut tally = shared.tally.borrow_mut();
     if good {
         tally.good(pace::now().saturating_sub(due));
@@ -155,6 +172,7 @@ async fn call(sender: SendRequest<Bytes>) -> Result<()> {
         content.flow_control().release_capacity(data.len())?;
     }
     let trailers = content.trailers().await?.context("no trailers")?;
-    ensure!(bytes == MESSAGE.len() && trailers.get("grpc-status").is_some_and(|status| status == "0"), "a bad answer");
+    let status = trailers.get("grpc-status");
+    ensure!(bytes == MESSAGE.len() && status.is_some_and(|status| status == "0"), "{bytes} bytes and {trailers:?}");
     Ok(())
 }
