@@ -6,7 +6,7 @@
 //! [`Source`] holds the caller's body, and each try gets an [`Outbound`] from it. While it may have to be sent again, the frames that
 //! went by are kept, up to a limit; beyond it the body goes out once.
 
-use crate::flight::Flight;
+use crate::{flight::Flight, grpc};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
@@ -30,6 +30,15 @@ pub(crate) enum Cut {
     Deadline,
     #[error("the answer was silent for longer than the policy lets it")]
     Idle,
+}
+
+impl Cut {
+    fn grpc(&self) -> u8 {
+        match self {
+            Self::Upstream(_) => grpc::status::UNAVAILABLE,
+            Self::Deadline | Self::Idle => grpc::status::DEADLINE_EXCEEDED,
+        }
+    }
 }
 
 /// Why an instance's body broke.
@@ -140,6 +149,9 @@ pub(crate) struct Streamed {
     incoming: Inbound,
     /// Gone as soon as the answer is complete.
     flight: Option<Flight>,
+    /// The caller is told of a cut in trailers, as gRPC has it, rather than by a broken stream.
+    tells_in_trailers: bool,
+    told: bool,
 }
 
 impl Reply {
@@ -147,8 +159,8 @@ impl Reply {
         Self::Made(Some(text.into()).filter(|text: &Bytes| !text.is_empty()))
     }
 
-    pub(crate) fn streamed(incoming: Inbound, flight: Flight) -> Self {
-        let mut streamed = Streamed { incoming, flight: Some(flight) };
+    pub(crate) fn streamed(incoming: Inbound, flight: Flight, tells_in_trailers: bool) -> Self {
+        let mut streamed = Streamed { incoming, flight: Some(flight), tells_in_trailers, told: false };
         streamed.end_if_complete();
         Self::Streamed(streamed)
     }
@@ -163,7 +175,22 @@ impl Streamed {
         }
     }
 
+    /// Ends the answer, which is not complete.
+    fn cut(&mut self, cut: Cut) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if let Some(flight) = self.flight.take() {
+            flight.broken();
+        }
+        if !self.tells_in_trailers {
+            return Poll::Ready(Some(Err(cut)));
+        }
+        self.told = true;
+        Poll::Ready(Some(Ok(Frame::trailers(grpc::trailers(cut.grpc(), &cut.to_string())))))
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if self.told {
+            return Poll::Ready(None);
+        }
         match self.incoming.poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(flight) = &mut self.flight {
@@ -178,19 +205,11 @@ impl Streamed {
                 }
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(error))) => {
-                if let Some(flight) = self.flight.take() {
-                    flight.broken();
-                }
-                Poll::Ready(Some(Err(Cut::Upstream(error))))
-            }
+            Poll::Ready(Some(Err(error))) => self.cut(Cut::Upstream(error)),
             Poll::Pending => {
                 let Some(flight) = &mut self.flight else { return Poll::Pending };
                 let cut = ready!(flight.poll_limit(cx));
-                if let Some(flight) = self.flight.take() {
-                    flight.broken();
-                }
-                Poll::Ready(Some(Err(cut)))
+                self.cut(cut)
             }
         }
     }
@@ -217,7 +236,7 @@ impl Body for Reply {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Made(text) => text.is_none(),
-            Self::Streamed(streamed) => streamed.incoming.is_end_stream(),
+            Self::Streamed(streamed) => streamed.told || streamed.incoming.is_end_stream(),
         }
     }
 

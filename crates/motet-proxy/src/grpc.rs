@@ -58,6 +58,11 @@ pub(crate) fn status(headers: &HeaderMap) -> Option<u8> {
     headers.get(STATUS)?.to_str().ok()?.parse().ok()
 }
 
+/// The end of a call that failed after its answer's head had been sent.
+pub(crate) fn trailers(status: u8, text: &str) -> HeaderMap {
+    HeaderMap::from_iter([(STATUS, HeaderValue::from(u16::from(status))), (MESSAGE, message(text))])
+}
+
 /// A message as `grpc-message` carries it: percent-encoded, visible ASCII apart from `%`.
 pub(crate) fn message(text: &str) -> HeaderValue {
     let mut encoded = String::with_capacity(text.len());

@@ -41,16 +41,20 @@ pub(crate) async fn serve(arrival: &Arrival, mut request: Request<Incoming>) -> 
 
     // route: before all that counts, limits or waits, because each of these is per edge.
     let target = arrival.listener.target();
+    let is_grpc = grpc::is_grpc(request.headers());
     let Some(lane) = target.find(request.uri().path()) else {
-        return rescue::respond(&Cause::NoRoute, None, &journey);
+        return match is_grpc {
+            true => rescue::respond_grpc(&Cause::NoRoute, &journey),
+            false => rescue::respond(&Cause::NoRoute, None, &journey),
+        };
     };
 
     // rules: which of the lane's policies is in force; everything below asks it.
     let rule = lane.rule_for(request.uri().path());
-    let is_grpc = grpc::is_grpc(request.headers());
 
     // record: around all that follows, so that what it refuses is counted like what it answers.
     let record = Record::begin(Rc::clone(&lane), rule);
+    let version = request.version();
     match admitted(arrival, &lane, rule, &journey, request, is_grpc).await {
         Ok((answer, upgrade)) => {
             let Answer { mut response, held, until } = answer;
@@ -69,7 +73,7 @@ pub(crate) async fn serve(arrival: &Arrival, mut request: Request<Incoming>) -> 
                     if target.is_gateway() {
                         headers::add_via(response.headers_mut(), received);
                     }
-                    response.map(|body| Reply::streamed(body, flight))
+                    response.map(|body| Reply::streamed(body, flight, is_grpc && version == Version::HTTP_2))
                 }
             }
         }
