@@ -1,7 +1,8 @@
 //! Joins the two connections of a request that was answered with 101: from then on bytes pass both ways (WebSocket, RFC 6455).
 //!
 //! A connection that has switched has no next request to end with. So it is cut when nothing has passed for the policy's idle time, and
-//! when its listener closes it has the stop's grace to end by itself.
+//! when its listener closes it has the stop's grace to end by itself. What one side has ended the other has a moment to end too: a peer
+//! that is gone must not be held for the other's sake.
 
 use super::record::Record;
 use crate::{flight::Held, listener::Listener};
@@ -17,22 +18,31 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional},
+    sync::Notify,
     time::{Instant, sleep, sleep_until},
 };
+
+/// How long one side may go on when the other has ended.
+const LINGER: Duration = Duration::from_secs(3);
 
 /// Passes bytes until one side ends, nothing passes any more, or the listener has closed.
 pub(crate) async fn join(listener: Rc<Listener>, caller: OnUpgrade, callee: OnUpgrade, record: Record, held: Held) {
     let last = Rc::new(Cell::new(Instant::now()));
+    let half = Rc::new(Notify::new());
     let idle = record.rules().policy.idle;
     let pass = async {
         let (caller, callee) = tokio::try_join!(caller, callee).map_err(io::Error::other)?;
-        let mut caller = Watched { io: TokioIo::new(caller), last: Rc::clone(&last) };
-        let mut callee = Watched { io: TokioIo::new(callee), last: Rc::clone(&last) };
+        let mut caller = Watched { io: TokioIo::new(caller), last: Rc::clone(&last), half: Rc::clone(&half) };
+        let mut callee = Watched { io: TokioIo::new(callee), last: Rc::clone(&last), half: Rc::clone(&half) };
         copy_bidirectional(&mut caller, &mut callee).await
     };
     let closing = async {
         listener.closing.cancelled().await;
         sleep(listener.grace()).await;
+    };
+    let lingering = async {
+        half.notified().await;
+        sleep(LINGER).await;
     };
     tokio::select! {
         ended = pass => match ended {
@@ -42,6 +52,7 @@ pub(crate) async fn join(listener: Rc<Listener>, caller: OnUpgrade, callee: OnUp
                 record.cut();
             }
         },
+        () = lingering => record.ended(),
         () = silence(&last, idle) => record.cut(),
         () = closing => record.cut(),
     }
@@ -59,17 +70,22 @@ async fn silence(last: &Cell<Instant>, limit: Duration) {
     }
 }
 
-/// Remembers when something came.
+/// Remembers when something came, and tells when nothing more will.
 struct Watched<T> {
     io: T,
     last: Rc<Cell<Instant>>,
+    half: Rc<Notify>,
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buffer);
         if read.is_ready() {
             self.last.set(Instant::now());
+            if buffer.filled().len() == before {
+                self.half.notify_one();
+            }
         }
         read
     }
