@@ -39,6 +39,11 @@ impl Latency {
         self.take_in(Instant::now(), FAILURE);
     }
 
+    /// It works again: what was seen while it did not says nothing any more.
+    pub(crate) fn forget(&self) {
+        self.0.set(None);
+    }
+
     fn take_in(&self, now: Instant, sample: Duration) {
         let sample = sample.as_secs_f64();
         let average = match self.0.get() {

@@ -218,6 +218,9 @@ fn report(cx: &Context<'_>, member: &Member, probe: Option<Probe>, well: Option<
     let (Some(breaker), Some(well)) = (&cx.rules.policy.breaker, well) else { return };
     if let Some(probe) = probe {
         probe.decided();
+        if well {
+            member.upstream.latency.forget();
+        }
     }
     if well {
         member.circuit.success(breaker);
