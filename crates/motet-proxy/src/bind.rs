@@ -3,22 +3,18 @@
 use crate::{
     error::{AddressTaken, ApplyError, BindFailed},
     holder,
+    net::Bound,
 };
+#[cfg(not(feature = "simulation"))]
 use socket2::{Domain, Protocol, Socket, Type};
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-};
+use std::{io, net::SocketAddr};
 
 /// How many connections the kernel keeps for us until we accept them.
+#[cfg(not(feature = "simulation"))]
 const BACKLOG: i32 = 1024;
 
 /// One socket per worker, all on the same address, and the address: with the port that was chosen when 0 was asked for.
-pub(crate) fn bind(
-    address: SocketAddr,
-    workers: usize,
-    purpose: &str,
-) -> Result<(Vec<TcpListener>, SocketAddr), ApplyError> {
+pub(crate) fn bind(address: SocketAddr, workers: usize, purpose: &str) -> Result<(Vec<Bound>, SocketAddr), ApplyError> {
     all(address, workers).map_err(|source| {
         let purpose = purpose.to_owned();
         if source.kind() == io::ErrorKind::AddrInUse {
@@ -29,7 +25,17 @@ pub(crate) fn bind(
     })
 }
 
-fn all(address: SocketAddr, workers: usize) -> io::Result<(Vec<TcpListener>, SocketAddr)> {
+/// A simulated host has one worker.
+#[cfg(feature = "simulation")]
+fn all(address: SocketAddr, workers: usize) -> io::Result<(Vec<Bound>, SocketAddr)> {
+    debug_assert_eq!(workers, 1);
+    let socket = crate::net::bind(address)?;
+    let bound = socket.local_addr()?;
+    Ok((vec![socket], bound))
+}
+
+#[cfg(not(feature = "simulation"))]
+fn all(address: SocketAddr, workers: usize) -> io::Result<(Vec<Bound>, SocketAddr)> {
     if address.port() != 0 {
         // Another process of the same user that shares its port too would otherwise get a part of the connections, silently.
         let probe = socket(address)?;
@@ -43,13 +49,14 @@ fn all(address: SocketAddr, workers: usize) -> io::Result<(Vec<TcpListener>, Soc
         socket.bind(&bound.into())?;
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
-        let listener = TcpListener::from(socket);
+        let listener = Bound::from(socket);
         bound = listener.local_addr()?;
         sockets.push(listener);
     }
     Ok((sockets, bound))
 }
 
+#[cfg(not(feature = "simulation"))]
 fn socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // Lets a restarted process take its port back while old connections still linger.

@@ -15,7 +15,7 @@
 //! Map: [`service`] (the handle), [`spec`] (edges and routes), [`policy`], [`config`], [`error`], [`stats`] (counters);
 //! inside: `worker` (one event loop), `listener`, `lane` (an edge as a worker sees it), `pool` (an instance and its connections),
 //! `stack` and `stage` (the way of a request), `body`, `flight` (what ends with an answer), `rescue`, `headers`, `trace_context`,
-//! `load`, `bind`, `holder`.
+//! `load`, `bind`, `holder`, `net` (the network, which tests may simulate).
 //!
 //! ```
 //! use motet_kernel::{endpoint::EndpointSet, task::TaskGroup};
@@ -51,6 +51,7 @@ mod journey;
 mod lane;
 mod listener;
 mod load;
+mod net;
 pub mod policy;
 mod pool;
 mod rate;

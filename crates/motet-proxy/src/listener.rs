@@ -5,6 +5,7 @@
 
 use crate::{
     config::Config,
+    net::{self, Bound, TcpListener, TcpStream},
     stack,
     stage::route::Target,
     worker::{LocalSpawn, Worker},
@@ -26,7 +27,6 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
     sync::Semaphore,
     time::{sleep, timeout},
 };
@@ -50,8 +50,8 @@ pub(crate) struct Arrival {
 }
 
 impl Listener {
-    pub(crate) fn open(worker: &Worker, socket: std::net::TcpListener, target: Target) -> io::Result<Rc<Self>> {
-        let socket = TcpListener::from_std(socket)?;
+    pub(crate) fn open(worker: &Worker, socket: Bound, target: Target) -> io::Result<Rc<Self>> {
+        let socket = net::listen(socket)?;
         let listener = Rc::new(Self {
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -92,6 +92,7 @@ async fn accept(listener: Rc<Listener>, socket: TcpListener) {
             (permit, socket.accept().await)
         };
         let (permit, accepted) = tokio::select! {
+            biased;
             () = listener.closing.cancelled() => return,
             next = next => next,
         };
@@ -118,12 +119,13 @@ async fn accept(listener: Rc<Listener>, socket: TcpListener) {
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-async fn serve(arrival: Arrival, stream: TcpStream) -> Result<(), Failure> {
+async fn serve(arrival: Arrival, mut stream: TcpStream) -> Result<(), Failure> {
     stream.set_nodelay(true)?;
     let listener = Rc::clone(&arrival.listener);
     let idle_max = listener.idle_max();
     let speaks_http2 = tokio::select! {
-        first = timeout(idle_max, speaks_http2(&stream)) => match first {
+        biased;
+        first = timeout(idle_max, speaks_http2(&mut stream)) => match first {
             Ok(speaks_http2) => speaks_http2?,
             Err(_) => return Ok(()),
         },
@@ -167,6 +169,7 @@ where
 {
     let mut connection = pin!(connection);
     tokio::select! {
+        biased;
         ended = connection.as_mut() => return Ok(ended?),
         () = listener.closing.cancelled() => shut_down(connection.as_mut()),
     }
@@ -178,7 +181,7 @@ where
 
 /// Whether the caller begins with HTTP/2's preface (RFC 9113, section 3.4). Looks without reading, so that the connection
 /// needs no wrapper. No HTTP/1 method begins with `PRI`.
-async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
+async fn speaks_http2(stream: &mut TcpStream) -> io::Result<bool> {
     const START: &[u8] = b"PRI";
     let mut start = [0; START.len()];
     loop {

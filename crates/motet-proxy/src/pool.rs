@@ -4,7 +4,7 @@
 //! Ours rather than hyper's legacy client, because we must know per instance what is under way, close a connection the moment its
 //! caller goes away, and never repeat a request behind the policy's back.
 
-use crate::{body::Outbound, load::Load, spec::Protocol, stage::balance::Latency, worker::LocalSpawn};
+use crate::{body::Outbound, load::Load, net::TcpStream, spec::Protocol, stage::balance::Latency, worker::LocalSpawn};
 use http::{HeaderValue, Request, Response};
 use hyper::{
     body::Incoming,
@@ -23,7 +23,6 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    net::TcpStream,
     sync::Notify,
     task::{AbortHandle, spawn_local},
     time::{Instant, timeout},

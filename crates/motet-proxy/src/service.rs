@@ -8,6 +8,7 @@ use crate::{
     fault::Fault,
     lane::{Held, Plan},
     load::Loads,
+    net::{self, Bound},
     policy::{EdgePolicy, PathPolicy},
     spec::{Callee, Door, EdgeSpec, GatewaySpec, Protocol, RouteSpec},
     stage::fallback,
@@ -23,12 +24,11 @@ use motet_kernel::{
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 use tokio::{
-    runtime::Builder,
     sync::{mpsc, oneshot, watch},
     time::timeout,
 };
@@ -95,16 +95,11 @@ impl Proxy {
         let mut workers = Vec::with_capacity(config.workers.get());
         for index in 0..config.workers.get() {
             let failed = |source| StartError { worker: index, source };
-            let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
             let (commands, received) = mpsc::channel(1);
             let (ending, ended) = oneshot::channel();
             let (config, loads, stop) = (Arc::clone(&config), Arc::clone(&loads), group.token());
-            let body = move || {
-                worker::run(&runtime, index, config, loads, received, stop);
-                // Nobody hears it when the group's tasks were dropped with their runtime.
-                let _ = ending.send(());
-            };
-            std::thread::Builder::new().name(format!("motet-proxy-{index}")).spawn(body).map_err(failed)?;
+            let work = move || worker::run(index, config, loads, received, stop);
+            net::run(format!("motet-proxy-{index}"), work, ending).map_err(failed)?;
             group.spawn(Kind::ContextLoop, "proxy worker", async move {
                 ended.await.expect("a worker's thread ends only when it is asked to, or by a panic of its own");
             });
@@ -143,7 +138,7 @@ impl Handle {
         Ok(addresses)
     }
 
-    async fn tell(&self, after: Opened, opens: Vec<(u64, Option<Vec<TcpListener>>, Behind)>) -> Result<(), Stopping> {
+    async fn tell(&self, after: Opened, opens: Vec<(u64, Option<Vec<Bound>>, Behind)>) -> Result<(), Stopping> {
         let mut per_worker: Vec<Vec<Open>> = self.shared.workers.iter().map(|_| Vec::new()).collect();
         for (id, sockets, behind) in opens {
             let mut sockets = sockets.into_iter().flatten();
@@ -245,7 +240,7 @@ struct Change {
     before: Opened,
     after: Opened,
     workers: usize,
-    opens: Vec<(u64, Option<Vec<TcpListener>>, Behind)>,
+    opens: Vec<(u64, Option<Vec<Bound>>, Behind)>,
 }
 
 impl Change {

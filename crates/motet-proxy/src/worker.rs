@@ -6,6 +6,7 @@ use crate::{
     lane::{Lane, Plan},
     listener::Listener,
     load::Loads,
+    net::Bound,
     pool::Upstream,
     stage::route::Target,
 };
@@ -14,15 +15,13 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     future::Future,
-    net::TcpListener,
     rc::{Rc, Weak},
     sync::Arc,
     time::Duration,
 };
 use tokio::{
-    runtime::Runtime,
     sync::{Notify, mpsc, oneshot},
-    task::{LocalSet, spawn_local},
+    task::spawn_local,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -38,7 +37,7 @@ pub(crate) struct Command {
 pub(crate) struct Open {
     pub(crate) id: u64,
     /// This worker's socket, when the listener is new.
-    pub(crate) socket: Option<TcpListener>,
+    pub(crate) socket: Option<Bound>,
     pub(crate) behind: Behind,
 }
 
@@ -61,33 +60,31 @@ pub(crate) struct Worker {
     unused: Rc<Notify>,
 }
 
-/// Runs a worker on the present thread until it is asked to stop.
-pub(crate) fn run(
-    runtime: &Runtime,
+/// Runs a worker in the present event loop until it is asked to stop.
+pub(crate) async fn run(
     index: usize,
     config: Arc<Config>,
     loads: Arc<Loads>,
     commands: mpsc::Receiver<Command>,
     stop: CancellationToken,
 ) {
-    LocalSet::new().block_on(runtime, async move {
-        let worker = Rc::new(Worker {
-            index,
-            config,
-            loads,
-            upstreams: RefCell::default(),
-            listeners: RefCell::default(),
-            unused: Rc::default(),
-        });
-        spawn_local(sweep(Rc::clone(&worker)));
-        obey(&worker, commands, stop).await;
-        worker.stop().await;
+    let worker = Rc::new(Worker {
+        index,
+        config,
+        loads,
+        upstreams: RefCell::default(),
+        listeners: RefCell::default(),
+        unused: Rc::default(),
     });
+    spawn_local(sweep(Rc::clone(&worker)));
+    obey(&worker, commands, stop).await;
+    worker.stop().await;
 }
 
 async fn obey(worker: &Rc<Worker>, mut commands: mpsc::Receiver<Command>, stop: CancellationToken) {
     loop {
         let command = tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             command = commands.recv() => command,
         };

@@ -103,11 +103,17 @@ fn format(shell: &mut Shell) -> Result<()> {
 }
 
 fn lint(shell: &mut Shell) -> Result<()> {
-    shell.run("cargo", &["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"])
+    shell.run("cargo", &["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    let simulation =
+        ["clippy", "--locked", "-p", "motet-proxy", "--features", "simulation", "--lib", "--test", "simulation"];
+    shell.run("cargo", &[&simulation[..], &["--", "-D", "warnings"]].concat())
 }
 
 fn workspace(shell: &mut Shell) -> Result<()> {
-    shell.run("cargo", &["test", "--locked", "--workspace", "--no-fail-fast"])
+    shell.run("cargo", &["test", "--locked", "--workspace", "--no-fail-fast"])?;
+    // Apart, because it puts a simulated network in the place of the real one.
+    let simulation = ["test", "--locked", "-p", "motet-proxy", "--features", "simulation", "--test", "simulation"];
+    shell.run("cargo", &simulation)
 }
 
 fn rust_services(shell: &mut Shell) -> Result<()> {

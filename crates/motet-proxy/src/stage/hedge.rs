@@ -35,6 +35,7 @@ async fn two(cx: &Context<'_>, outgoing: &Outgoing, tried: &[InstanceId], hedge:
     cx.lane.shard().hedge();
     let mut second = pin!(one(cx, outgoing, &avoid, false));
     tokio::select! {
+        biased;
         ended = first.as_mut() => if is_good(cx, &ended) { ended } else { second.await },
         ended = second.as_mut() => if is_good(cx, &ended) { ended } else { first.await },
     }

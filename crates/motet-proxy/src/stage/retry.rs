@@ -67,6 +67,7 @@ pub(crate) async fn run(cx: &Context<'_>, outgoing: &Outgoing) -> Result<Answer,
         // An answer that is not wanted lets go of its instance before the pause.
         drop(kept);
         tokio::select! {
+            biased;
             () = sleep(pause) => {}
             Ok(()) = endpoints.changed() => {}
         }

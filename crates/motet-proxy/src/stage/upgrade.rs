@@ -45,6 +45,7 @@ pub(crate) async fn join(listener: Rc<Listener>, caller: OnUpgrade, callee: OnUp
         sleep(LINGER).await;
     };
     tokio::select! {
+        biased;
         ended = pass => match ended {
             Ok(_) => record.ended(),
             Err(error) => {
