@@ -3,7 +3,10 @@
 use crate::{
     error::CallError,
     sse,
-    wire::{Applied, ApplyRequest, LogEvent, Problem, ScaleRequest, System},
+    wire::{
+        Applied, ApplyRequest, LogEvent, Problem, ScaleRequest, System,
+        fault::{AddFaults, Door, Fault},
+    },
 };
 use futures_util::{Stream, StreamExt, stream};
 use reqwest::{Method, RequestBuilder, Response};
@@ -69,6 +72,33 @@ impl Client {
         read(self.post("/v1/apply", request).await?).await
     }
 
+    /// The faults that are in force.
+    pub async fn faults(&self) -> Result<Vec<Fault>, CallError> {
+        read(self.send(self.request(Method::GET, "/v1/faults").timeout(ANSWER_WITHIN)).await?).await
+    }
+
+    /// Puts faults on an edge or a route; returns all that are there then.
+    pub async fn add_faults(&self, request: &AddFaults) -> Result<Vec<Fault>, CallError> {
+        read(self.post("/v1/faults", request).await?).await
+    }
+
+    /// Removes the faults of an edge or a route, or all; returns what was removed.
+    pub async fn remove_faults(&self, door: Option<&Door>) -> Result<Vec<Fault>, CallError> {
+        let query = match door {
+            Some(Door::Edge(edge)) => format!("edge={}", encode(edge)),
+            Some(Door::Route(path)) => format!("route={}", encode(path)),
+            None => "all=true".to_owned(),
+        };
+        let request = self.request(Method::DELETE, &format!("/v1/faults?{query}")).timeout(ANSWER_WITHIN);
+        read(self.send(request).await?).await
+    }
+
+    /// All metrics in Prometheus' text format.
+    pub async fn metrics(&self) -> Result<String, CallError> {
+        let answer = self.send(self.request(Method::GET, "/metrics").timeout(ANSWER_WITHIN)).await?;
+        answer.text().await.map_err(|error| CallError::Garbled(error.to_string()))
+    }
+
     /// Asks the system to stop.
     pub async fn down(&self) -> Result<(), CallError> {
         self.post("/v1/down", &serde_json::Value::Null).await.map(drop)
@@ -93,6 +123,15 @@ impl Client {
             Err(_) => Err(CallError::Garbled(format!("status {status}"))),
         }
     }
+}
+
+/// A value in a query: everything but the unreserved characters of RFC 3986, section 2.3, as `%XX`.
+fn encode(text: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(byte).collect()
 }
 
 async fn read<T: DeserializeOwned>(answer: Response) -> Result<T, CallError> {

@@ -9,7 +9,7 @@ use utoipa::OpenApi;
         title = "Motet control API",
         version = "1",
         description = "What the commands of `motet` speak with the process that runs a system. Errors are problem details (RFC 9457). \
-                       On the socket no token is needed; on loopback send `Authorization: Bearer …` with the token from the system's `control.json`.",
+                       On the socket no token is needed; on loopback send `Authorization: Bearer …` with the token from the system's `control.json`; `/metrics` takes the token from `metrics.token` too.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     paths(
@@ -19,6 +19,10 @@ use utoipa::OpenApi;
         server::restart,
         server::scale,
         server::apply,
+        server::faults,
+        server::add_faults,
+        server::remove_faults,
+        server::metrics,
         server::down,
         server::openapi
     ),

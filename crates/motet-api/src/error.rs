@@ -14,6 +14,16 @@ pub enum Refusal {
         /// The nearest name that exists.
         nearest: Option<String>,
     },
+    /// There is no such edge or route.
+    #[error("there is no {name}{}{}", did_you_mean(.nearest), there_are(.all))]
+    UnknownDoor {
+        /// What was asked for: `edge a→b` or `route /path`.
+        name: String,
+        /// The nearest that exists.
+        nearest: Option<String>,
+        /// All that exist.
+        all: Vec<String>,
+    },
     /// The request makes no sense for what it is about.
     #[error("{0}")]
     NotPossible(String),
@@ -37,6 +47,17 @@ fn did_you_mean(nearest: &Option<String>) -> String {
     nearest.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
 }
 
+/// Enough names to choose from, and no more than a person reads.
+fn there_are(all: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let names = all.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match all.len() {
+        0 => "; the system has none".to_owned(),
+        count if count > SHOWN => format!("; there are: {names}, and {} more", count - SHOWN),
+        _ => format!("; there are: {names}"),
+    }
+}
+
 impl Refusal {
     /// The code under which the book explains it.
     pub fn code(&self) -> ErrorCode {
@@ -47,6 +68,7 @@ impl Refusal {
             Self::Unauthorized => "MO-api-104",
             Self::Unreadable(_) => "MO-api-105",
             Self::Internal(_) => "MO-api-106",
+            Self::UnknownDoor { .. } => "MO-api-107",
         })
     }
 
@@ -54,6 +76,7 @@ impl Refusal {
     pub fn problem(&self) -> Problem {
         let (status, title) = match self {
             Self::UnknownService { .. } => (404, "unknown service"),
+            Self::UnknownDoor { .. } => (404, "unknown edge or route"),
             Self::NotPossible(_) => (409, "not possible"),
             Self::Definition(_) => (422, "the definition has errors"),
             Self::Unauthorized => (401, "token needed"),

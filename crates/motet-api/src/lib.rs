@@ -9,11 +9,13 @@
 //! - Nothing here listens beyond loopback.
 //!
 //! Map: [`wire`] (what travels), [`port`] (what the API needs from the system), [`server`] (listeners, token, routes),
+//! [`exposition`] (metrics in the formats that Prometheus reads),
 //! [`client`] (the typed client that the commands use), [`document`] (the OpenAPI document).
 
 pub mod client;
 pub mod document;
 pub mod error;
+pub mod exposition;
 pub mod port;
 pub mod server;
 mod sse;

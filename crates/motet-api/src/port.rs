@@ -2,7 +2,11 @@
 
 use crate::{
     error::Refusal,
-    wire::{Applied, ApplyRequest, LogEvent, System},
+    exposition::Family,
+    wire::{
+        Applied, ApplyRequest, LogEvent, System,
+        fault::{AddFaults, Door, Fault},
+    },
 };
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -37,6 +41,18 @@ pub trait Control: Send + Sync + 'static {
 
     /// Reads the definition again and makes the system match it.
     async fn apply(&self, request: ApplyRequest) -> Result<Applied, Refusal>;
+
+    /// The faults that are in force.
+    fn faults(&self) -> Vec<Fault>;
+
+    /// Puts faults on an edge or a route; returns all that are there then.
+    fn add_faults(&self, request: AddFaults) -> Result<Vec<Fault>, Refusal>;
+
+    /// Removes the faults of an edge or a route, or all; returns what was removed.
+    fn remove_faults(&self, door: Option<Door>) -> Result<Vec<Fault>, Refusal>;
+
+    /// All metrics as they are now.
+    fn metrics(&self) -> Vec<Family>;
 
     /// Asks the system to stop in good order. Returns at once; the process ends when everything has stopped.
     async fn down(&self) -> Result<(), Refusal>;

@@ -10,7 +10,7 @@ use crate::{error::Refusal, port::Control, wire::Problem};
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -23,6 +23,9 @@ pub(crate) use handlers::*;
 
 /// The longest request body: the API takes small documents only.
 const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Where Prometheus looks when it is not told otherwise.
+const METRICS: &str = "/metrics";
 
 /// What handlers share.
 pub(crate) type Shared = Arc<dyn Control>;
@@ -37,13 +40,22 @@ pub struct ListenError {
     pub source: io::Error,
 }
 
+/// What the loopback door asks for.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    /// Opens everything.
+    pub control: String,
+    /// Opens the metrics only, so that whoever collects them cannot stop the system.
+    pub metrics: String,
+}
+
 /// Opens both doors and serves until the group is cancelled. Returns the loopback address.
 ///
 /// `socket` is replaced if a file of that name is there: whoever calls this has made sure that nobody else runs this system.
 pub async fn serve(
     control: Arc<dyn Control>,
     socket: &Path,
-    token: &str,
+    tokens: Tokens,
     group: &TaskGroup,
 ) -> Result<SocketAddr, ListenError> {
     let at = |place: String| move |source| ListenError { place, source };
@@ -55,8 +67,7 @@ pub async fn serve(
     let address = tcp.local_addr().map_err(at("127.0.0.1".to_owned()))?;
 
     let open = router(control);
-    let token: Arc<str> = token.into();
-    let guarded = open.clone().layer(middleware::from_fn_with_state(token, with_token));
+    let guarded = open.clone().layer(middleware::from_fn_with_state(Arc::new(tokens), with_token));
     let (stop_unix, stop_tcp) = (group.token(), group.token());
     group.spawn(Kind::Listener, "control socket", async move {
         let _ = axum::serve(unix, open).with_graceful_shutdown(stop_unix.cancelled_owned()).await;
@@ -76,6 +87,8 @@ fn router(control: Shared) -> Router {
         .route("/v1/services/{service}/restart", post(restart))
         .route("/v1/services/{service}/scale", post(scale))
         .route("/v1/apply", post(apply))
+        .route("/v1/faults", get(faults).post(add_faults).delete(remove_faults))
+        .route(METRICS, get(metrics))
         .route("/v1/down", post(down))
         .route("/v1/openapi.json", get(openapi))
         .fallback(unknown)
@@ -92,16 +105,20 @@ async fn unknown(request: Request) -> Problem {
     }
 }
 
-async fn with_token(State(token): State<Arc<str>>, request: Request, next: Next) -> Response {
-    if is_admitted(request.headers(), &token) { next.run(request).await } else { Refusal::Unauthorized.into_response() }
+async fn with_token(State(tokens): State<Arc<Tokens>>, request: Request, next: Next) -> Response {
+    if is_admitted(&request, &tokens) { next.run(request).await } else { Refusal::Unauthorized.into_response() }
 }
 
-fn is_admitted(headers: &HeaderMap, token: &str) -> bool {
+fn is_admitted(request: &Request, tokens: &Tokens) -> bool {
+    let headers = request.headers();
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let given = text(header::AUTHORIZATION).strip_prefix("Bearer ").unwrap_or_default();
     let host = text(header::HOST);
     let host = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    matches!(host, "127.0.0.1" | "localhost" | "[::1]") && same(given.as_bytes(), token.as_bytes())
+    let opens = |token: &str| same(given.as_bytes(), token.as_bytes());
+    let is_metrics = request.uri().path() == METRICS;
+    matches!(host, "127.0.0.1" | "localhost" | "[::1]")
+        && (opens(&tokens.control) || is_metrics && opens(&tokens.metrics))
 }
 
 /// Compares without ending early, so that the time taken tells nothing about where the texts differ.

@@ -1,6 +1,9 @@
 //! What travels over the control API. Times are RFC 3339, sizes are bytes, durations are milliseconds and say so in their names.
 
+pub mod fault;
+
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// A running system as it is now.
@@ -26,6 +29,8 @@ pub struct System {
     pub services: Vec<Service>,
     /// Its edges, in the order of caller and callee.
     pub edges: Vec<Edge>,
+    /// Faults that people have put on edges and routes.
+    pub faults: Vec<fault::Fault>,
 }
 
 /// How a system is as a whole.
@@ -43,7 +48,7 @@ pub enum SystemPhase {
 }
 
 /// The public door.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Gateway {
     /// Where it answers.
     pub url: String,
@@ -52,12 +57,14 @@ pub struct Gateway {
 }
 
 /// A public way in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Route {
     /// Path prefix.
     pub path: String,
     /// The service that answers.
     pub to: String,
+    /// What went over it.
+    pub traffic: Traffic,
 }
 
 /// A service and its instances.
@@ -154,7 +161,7 @@ pub struct Instance {
 }
 
 /// A declared dependency and what went over it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Edge {
     /// Who calls.
     pub caller: String,
@@ -162,14 +169,50 @@ pub struct Edge {
     pub callee: String,
     /// The address that the caller was given.
     pub url: String,
-    /// Requests finished since Motet started.
+    /// What went over it.
+    pub traffic: Traffic,
+}
+
+/// What went over an edge or a route since it came to be, and what goes over it now.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
+pub struct Traffic {
+    /// Requests that came in.
     pub requests: u64,
-    /// Of these, those answered with a status of 500 or above, or not at all.
+    /// Answers with a status of 500 or above, Motet's own among them.
     pub failures: u64,
+    /// Motet's own answers by error code; codes that did not occur are left out.
+    pub errors: BTreeMap<String, u64>,
     /// Tries beyond the first.
     pub retries: u64,
-    /// Requests under way.
+    /// Second copies of requests that took long.
+    pub hedges: u64,
+    /// Requests that were answered by a fallback.
+    pub fallbacks: u64,
+    /// Requests whose caller went away.
+    pub cancelled: u64,
+    /// Requests under way, those that wait for their turn among them.
     pub in_flight: u64,
+    /// Requests that wait for their turn.
+    pub queued: u64,
+    /// The instances that are left alone because they fail, by label.
+    pub ejected: Vec<String>,
+    /// The last minute.
+    pub recent: Recent,
+}
+
+/// What went over an edge or a route of late.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
+pub struct Recent {
+    /// How long a time this is about: about a minute, less after a start.
+    pub over_ms: u64,
+    /// Requests per second.
+    pub requests_per_second: f64,
+    /// Of all answers, the share with a status of 500 or above. Missing when there were none.
+    pub failure_share: Option<f64>,
+    /// Half of the answers began within this time. Taken from a histogram whose buckets double, so it is an estimate. Missing when there were no answers.
+    pub p50_ms: Option<f64>,
+    /// 99 of 100 answers began within this time.
+    pub p99_ms: Option<f64>,
 }
 
 /// One line of output.

@@ -6,9 +6,13 @@ use motet_api::{
     client::Client,
     document,
     error::{CallError, Refusal},
+    exposition::Family,
     port::{Control, LogQuery},
-    server,
-    wire::{Applied, ApplyRequest, LogEvent, LogLine, System, SystemPhase},
+    server::{self, Tokens},
+    wire::{
+        Applied, ApplyRequest, LogEvent, LogLine, System, SystemPhase,
+        fault::{AddFaults, Door, Effect, Fault, Strike},
+    },
 };
 use motet_kernel::task::TaskGroup;
 use std::{net::SocketAddr, sync::Arc};
@@ -30,6 +34,7 @@ fn a_system(phase: SystemPhase) -> Arc<System> {
         gateway: None,
         services: vec![],
         edges: vec![],
+        faults: vec![],
     })
 }
 
@@ -58,6 +63,35 @@ impl Control for Double {
     async fn apply(&self, request: ApplyRequest) -> Result<Applied, Refusal> {
         Ok(Applied { added: request.profiles.unwrap_or_default(), ..Applied::default() })
     }
+    fn faults(&self) -> Vec<Fault> {
+        vec![]
+    }
+    fn add_faults(&self, request: AddFaults) -> Result<Vec<Fault>, Refusal> {
+        let at = "2026-01-01T00:00:00Z".to_owned();
+        let fault = |strike: &Strike| Fault {
+            door: request.door.clone(),
+            effect: strike.effect,
+            share: strike.share,
+            since: at.clone(),
+            until: request.for_ms.map(|_| at.clone()),
+        };
+        Ok(request.faults.iter().map(fault).collect())
+    }
+    fn remove_faults(&self, door: Option<Door>) -> Result<Vec<Fault>, Refusal> {
+        match door {
+            None => Ok(vec![]),
+            Some(door) => Err(Refusal::UnknownDoor {
+                name: door.to_string(),
+                nearest: Some("web->answerer".into()),
+                all: (0..22).map(|n| format!("a->b{n}")).collect(),
+            }),
+        }
+    }
+    fn metrics(&self) -> Vec<Family> {
+        let mut family = Family::counter("motet_edge_requests", "Requests.");
+        family.count(vec![("caller", "web".into())], 7);
+        vec![family]
+    }
     async fn down(&self) -> Result<(), Refusal> {
         self.system.send_replace(a_system(SystemPhase::Stopping));
         Ok(())
@@ -76,7 +110,8 @@ async fn served() -> Served {
     let socket = dir.path().join("control.sock");
     let group = TaskGroup::new();
     let control = Arc::new(Double { system: watch::Sender::new(a_system(SystemPhase::Ready)) });
-    let address = server::serve(control, &socket, "secret-token", &group).await.expect("listening");
+    let tokens = Tokens { control: "secret-token".into(), metrics: "metrics-token".into() };
+    let address = server::serve(control, &socket, tokens, &group).await.expect("listening");
     Served { client: Client::new(&socket).expect("client"), address, group, _dir: dir }
 }
 
@@ -125,6 +160,63 @@ async fn the_loopback_door_asks_for_the_token_and_for_a_loopback_host() {
     assert_eq!(status(http.get(&url).bearer_auth("secret-tokem")).await, 401);
     assert_eq!(status(http.get(&url).bearer_auth("secret-token")).await, 200);
     assert_eq!(status(http.get(&url).bearer_auth("secret-token").header("host", "evil.example")).await, 401);
+}
+
+#[tokio::test]
+async fn faults_travel_with_their_effects_and_an_unknown_edge_is_answered_with_those_that_exist() {
+    let served = served().await;
+    let strike = |effect| Strike { effect, share: 0.5 };
+    let effects = [
+        Effect::LatencyMs(2000),
+        Effect::Abort(503),
+        Effect::CutAfterBytes(4096),
+        Effect::SlowBytesPerSecond(10),
+        Effect::Blackhole,
+    ];
+    let door = Door::Edge("web→answerer".into());
+    let request = AddFaults { door: door.clone(), faults: effects.map(strike).to_vec(), for_ms: Some(1) };
+    let there = served.client.add_faults(&request).await.expect("added");
+    assert_eq!(there.iter().map(|fault| fault.effect).collect::<Vec<_>>(), effects);
+    assert!(there.iter().all(|fault| fault.door == door && fault.until.is_some()));
+    assert_eq!(served.client.remove_faults(None).await.expect("removed"), []);
+    let CallError::Refused(problem) = served.client.remove_faults(Some(&door)).await.expect_err("unknown") else {
+        panic!("a refusal")
+    };
+    assert_eq!((problem.status, problem.kind.as_str()), (404, "urn:motet:error:MO-api-107"));
+    assert!(
+        problem.detail.contains("no web→answerer; did you mean `web->answerer`?; there are: a->b0, "),
+        "{problem:?}"
+    );
+    assert!(problem.detail.ends_with("a->b19, and 2 more"), "{problem:?}");
+}
+
+#[tokio::test]
+async fn whoever_removes_faults_says_which() {
+    let served = served().await;
+    let url = |query: &str| format!("http://{}/v1/faults{query}", served.address);
+    let http = reqwest::Client::new();
+    for query in ["", "?edge=a->b&all=true", "?edge=a->b&route=/", "?all=false"] {
+        let answer = http.delete(url(query)).bearer_auth("secret-token").send().await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), 400, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_come_in_the_format_that_is_asked_for_and_their_token_opens_nothing_else() {
+    let served = served().await;
+    let http = reqwest::Client::new();
+    let get = |path: &str, token: &str| http.get(format!("http://{}{path}", served.address)).bearer_auth(token);
+    let send = |request: reqwest::RequestBuilder| async { request.send().await.expect("an answer") };
+    assert_eq!(send(get("/metrics", "guessed-token")).await.status().as_u16(), 401);
+    assert_eq!(send(get("/v1/system", "metrics-token")).await.status().as_u16(), 401);
+    let text = send(get("/metrics", "metrics-token")).await;
+    assert_eq!(text.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    assert!(text.text().await.expect("text").ends_with("\nmotet_edge_requests_total{caller=\"web\"} 7\n"));
+    let open =
+        send(get("/metrics", "secret-token").header("accept", "application/openmetrics-text; version=1.0.0")).await;
+    assert_eq!(open.headers()["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert!(open.text().await.expect("text").ends_with("\n# EOF\n"));
+    assert!(served.client.metrics().await.expect("metrics").contains("# TYPE motet_edge_requests_total counter"));
 }
 
 #[test]

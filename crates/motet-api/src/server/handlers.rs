@@ -4,13 +4,17 @@ use super::Shared;
 use crate::{
     document,
     error::Refusal,
+    exposition::Format,
     port::LogQuery,
-    wire::{Applied, ApplyRequest, LogEvent, Problem, ScaleRequest, System},
+    wire::{
+        Applied, ApplyRequest, LogEvent, Problem, ScaleRequest, System,
+        fault::{AddFaults, Door, Fault},
+    },
 };
 use axum::{
     Json,
     extract::{Path, Query, State, rejection::JsonRejection},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode, header},
     response::sse::{self, KeepAlive, Sse},
 };
 use futures_util::{Stream, StreamExt};
@@ -105,6 +109,63 @@ pub(crate) async fn apply(
 ) -> Result<Json<Applied>, Refusal> {
     let Json(request) = request.map_err(|error| Refusal::Unreadable(error.body_text()))?;
     control.apply(request).await.map(Json)
+}
+
+/// The faults that are in force.
+#[utoipa::path(get, path = "/v1/faults", operation_id = "listFaults", responses((status = 200, body = Vec<Fault>)))]
+pub(crate) async fn faults(State(control): State<Shared>) -> Json<Vec<Fault>> {
+    Json(control.faults())
+}
+
+/// Puts faults on an edge or a route, at once. The answer has all that are there then.
+#[utoipa::path(post, path = "/v1/faults", operation_id = "addFaults", request_body = AddFaults,
+    responses((status = 200, body = Vec<Fault>), (status = 400, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(crate) async fn add_faults(
+    State(control): State<Shared>,
+    request: Result<Json<AddFaults>, JsonRejection>,
+) -> Result<Json<Vec<Fault>>, Refusal> {
+    let Json(request) = request.map_err(|error| Refusal::Unreadable(error.body_text()))?;
+    control.add_faults(request).map(Json)
+}
+
+#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FaultParameters {
+    /// Those of this edge.
+    edge: Option<String>,
+    /// Those of this route.
+    route: Option<String>,
+    /// Those of all edges and routes.
+    all: Option<bool>,
+}
+
+/// Removes the faults of an edge or a route, or all, at once. The answer has what was removed.
+#[utoipa::path(delete, path = "/v1/faults", operation_id = "removeFaults", params(FaultParameters),
+    responses((status = 200, body = Vec<Fault>), (status = 400, body = Problem), (status = 404, body = Problem)))]
+pub(crate) async fn remove_faults(
+    State(control): State<Shared>,
+    Query(parameters): Query<FaultParameters>,
+) -> Result<Json<Vec<Fault>>, Refusal> {
+    let door = match (parameters.edge, parameters.route, parameters.all.unwrap_or(false)) {
+        (Some(edge), None, false) => Some(Door::Edge(edge)),
+        (None, Some(route), false) => Some(Door::Route(route)),
+        (None, None, true) => None,
+        _ => return Err(Refusal::Unreadable("one of `edge`, `route` and `all=true` has to be given".to_owned())),
+    };
+    control.remove_faults(door).map(Json)
+}
+
+/// Metrics for Prometheus, in its text format or as OpenMetrics, whichever `Accept` prefers.
+#[utoipa::path(get, path = "/metrics", operation_id = "getMetrics",
+    responses((status = 200, content_type = "text/plain", body = String, description = "all metrics")))]
+pub(crate) async fn metrics(
+    State(control): State<Shared>,
+    headers: HeaderMap,
+) -> ([(header::HeaderName, &'static str); 1], String) {
+    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = Format::preferred(&accept.collect::<Vec<_>>().join(","));
+    ([(header::CONTENT_TYPE, format.content_type())], format.write(&control.metrics()))
 }
 
 /// Asks the system to stop in good order.
