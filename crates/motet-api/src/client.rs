@@ -2,6 +2,7 @@
 
 use crate::{
     error::CallError,
+    exposition::Format,
     sse,
     wire::{
         Applied, ApplyRequest, LogEvent, Problem, ScaleRequest, System,
@@ -93,9 +94,10 @@ impl Client {
         read(self.send(request).await?).await
     }
 
-    /// All metrics in Prometheus' text format.
-    pub async fn metrics(&self) -> Result<String, CallError> {
-        let answer = self.send(self.request(Method::GET, "/metrics").timeout(ANSWER_WITHIN)).await?;
+    /// All metrics, as text.
+    pub async fn metrics(&self, format: Format) -> Result<String, CallError> {
+        let request = self.request(Method::GET, "/metrics").header("accept", format.content_type());
+        let answer = self.send(request.timeout(ANSWER_WITHIN)).await?;
         answer.text().await.map_err(|error| CallError::Garbled(error.to_string()))
     }
 

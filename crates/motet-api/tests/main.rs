@@ -6,7 +6,7 @@ use motet_api::{
     client::Client,
     document,
     error::{CallError, Refusal},
-    exposition::Family,
+    exposition::{Family, Format},
     port::{Control, LogQuery},
     server::{self, Tokens},
     wire::{
@@ -216,7 +216,14 @@ async fn metrics_come_in_the_format_that_is_asked_for_and_their_token_opens_noth
         send(get("/metrics", "secret-token").header("accept", "application/openmetrics-text; version=1.0.0")).await;
     assert_eq!(open.headers()["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
     assert!(open.text().await.expect("text").ends_with("\n# EOF\n"));
-    assert!(served.client.metrics().await.expect("metrics").contains("# TYPE motet_edge_requests_total counter"));
+    assert!(
+        served
+            .client
+            .metrics(Format::Text)
+            .await
+            .expect("metrics")
+            .contains("# TYPE motet_edge_requests_total counter")
+    );
 }
 
 #[test]

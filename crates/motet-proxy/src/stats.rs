@@ -176,7 +176,7 @@ pub struct DoorStats {
 }
 
 /// Coarse: each bucket is twice as wide as the one before.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Histogram {
     counts: [u64; BUCKETS],
     /// Of all latencies.
@@ -190,6 +190,36 @@ impl Histogram {
             let bound = (n < BUCKETS - 1).then(|| Duration::from_micros(SMALLEST_US << n));
             (bound, *count)
         })
+    }
+
+    /// How many answers there were.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// What has come since an earlier look at the same counters.
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            counts: array::from_fn(|n| self.counts[n].saturating_sub(earlier.counts[n])),
+            sum: self.sum.saturating_sub(earlier.sum),
+        }
+    }
+
+    /// The latency that the share `quantile` of all answers kept, if latencies are spread evenly within their bucket: wrong by a factor of
+    /// two at most. Beyond the last bound it is that bound. `None` when there were no answers.
+    pub fn estimate(&self, quantile: f64) -> Option<Duration> {
+        let wanted = self.count() as f64 * quantile.clamp(0.0, 1.0);
+        let (mut seen, mut low) = (0.0, Duration::ZERO);
+        for (high, count) in self.buckets() {
+            let count = count as f64;
+            if count > 0.0 && seen + count >= wanted {
+                let width = high.map_or(Duration::ZERO, |high| high - low);
+                return Some(low + width.mul_f64(((wanted - seen) / count).clamp(0.0, 1.0)));
+            }
+            seen += count;
+            low = high.unwrap_or(low);
+        }
+        None
     }
 
     /// An upper bound of the latency that the share `quantile` of all answers kept; `None` when there were none or it lies beyond the last bound.
@@ -218,5 +248,19 @@ mod tests {
         shard.response(StatusCode::OK, Duration::from_millis(3));
         let histogram = Histogram { counts: array::from_fn(|n| shard.latency[n].load(Relaxed)), sum: Duration::ZERO };
         assert_eq!(histogram.quantile(0.5), Some(Duration::from_millis(4)));
+    }
+
+    #[test]
+    fn a_quantile_is_estimated_within_its_bucket_and_an_earlier_look_is_taken_off() {
+        let mut before = Histogram::default();
+        assert_eq!(before.estimate(0.5), None);
+        before.counts[0] = 1000;
+        let mut now = before.clone();
+        // Ten answers between 2 and 4 ms, and one beyond the last bound.
+        (now.counts[5], now.counts[BUCKETS - 1]) = (10, 1);
+        let recent = now.since(&before);
+        assert_eq!(recent.count(), 11);
+        assert_eq!(recent.estimate(5.0 / 11.0), Some(Duration::from_millis(3)));
+        assert_eq!(recent.estimate(1.0), Some(Duration::from_micros(SMALLEST_US << (BUCKETS - 2))));
     }
 }

@@ -6,8 +6,10 @@ mod completions;
 mod doctor;
 mod down;
 mod explain;
+pub(crate) mod fault;
 mod guard;
 mod logs;
+mod metrics;
 mod new;
 mod ps;
 mod restart;
@@ -35,6 +37,8 @@ pub(crate) async fn run(cli: &Cli) -> Result<Exit> {
         Command::Restart(arguments) => restart::run(global, arguments).await,
         Command::Scale(arguments) => scale::run(global, arguments).await,
         Command::Call(arguments) => call::run(global, arguments).await,
+        Command::Fault(arguments) => fault::run(global, arguments).await,
+        Command::Metrics(arguments) => metrics::run(global, arguments).await,
         Command::Store(arguments) => store::run(global, arguments).await,
         Command::Check(arguments) => check::run(global, arguments),
         Command::Explain(arguments) => explain::run(global, arguments),

@@ -4,7 +4,7 @@
 //! removing the folder removes everything that Motet ever wrote.
 //!
 //! ```text
-//! .motet/run/     lock, control.json (owner only), what is running, Motet's own log
+//! .motet/run/     lock, control.json (owner only), where metrics are and their token, what is running, Motet's own log
 //! .motet/logs/    what services print, rotated
 //! .motet/stores/  the data that services own
 //! .motet/builds/  hashes of what was built last
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::Write as _,
+    net::SocketAddr,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
@@ -23,6 +24,11 @@ use std::{
 
 /// Linux takes 107 bytes as the path of a socket (`sun_path` in unix(7)); longer ones need another place.
 const SOCKET_PATH_MAX: usize = 100;
+
+/// What opens `/metrics` on loopback, and nothing else.
+const METRICS_TOKEN: &str = "metrics.token";
+/// Where Prometheus finds the metrics, in the format of its discovery by files.
+const METRICS_TARGETS: &str = "prometheus.json";
 
 /// How long somebody else may have the lock before it counts as held.
 const HOLD_WITHIN: Duration = Duration::from_millis(500);
@@ -143,8 +149,19 @@ impl Place {
         write_private(&self.door_file(), &serde_json::to_vec_pretty(door)?)
     }
 
-    /// Takes the sign away, when the process ends.
+    /// Writes where metrics are and the token for them, as Prometheus reads both by itself at each scrape: the port is another one
+    /// after each start, and so is the token.
+    pub(crate) fn open_metrics(&self, system: &str, address: SocketAddr, token: &str) -> Result<()> {
+        let targets = serde_json::json!([{ "targets": [address.to_string()], "labels": { "system": system } }]);
+        write_private(&self.run().join(METRICS_TOKEN), token.as_bytes())?;
+        write_private(&self.run().join(METRICS_TARGETS), targets.to_string().as_bytes())
+    }
+
+    /// Takes the signs away, when the process ends.
     pub(crate) fn close_door(&self) {
+        for name in [METRICS_TOKEN, METRICS_TARGETS] {
+            let _ = fs::remove_file(self.run().join(name));
+        }
         let _ = fs::remove_file(self.door_file());
     }
 
@@ -163,7 +180,7 @@ impl Place {
 
 /// Writes a file that only its owner may read, so that a reader sees all of the old or all of the new.
 fn write_private(path: &Path, content: &[u8]) -> Result<()> {
-    let beside = path.with_extension("new");
+    let beside = path.with_added_extension("new");
     let write = || -> std::io::Result<()> {
         let _ = fs::remove_file(&beside);
         let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&beside)?;

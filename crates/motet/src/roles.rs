@@ -3,14 +3,18 @@
 //!
 //! Map: [`session`] (one life of a running system: start, apply, stop), [`translate`] (the definition in the words of each context), [`doors`] and [`policies`] (the same for the data plane),
 //! [`environment`] (what each service finds in its environment), [`membership`] (supervisor → registry), [`stores`] (databases before services),
-//! [`status`] (what everybody knows, in one answer), [`watching`] (changed files → rebuilds).
+//! [`status`] (what everybody knows, in one answer), [`traffic`] (the last minute of each edge), [`metrics`] (the same for Prometheus),
+//! [`faults`] (what people put on edges to see what happens), [`watching`] (changed files → rebuilds).
 
 pub(crate) mod doors;
 pub(crate) mod environment;
+pub(crate) mod faults;
 pub(crate) mod membership;
+pub(crate) mod metrics;
 pub(crate) mod policies;
 pub(crate) mod session;
 pub(crate) mod status;
 pub(crate) mod stores;
+pub(crate) mod traffic;
 pub(crate) mod translate;
 pub(crate) mod watching;

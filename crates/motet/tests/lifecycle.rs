@@ -43,7 +43,7 @@ fn a_system_comes_up_in_order_is_seen_and_goes_down() {
     assert_eq!((&env["GREETING"], &env["OTEL_SERVICE_NAME"]), (&"hello".into(), &"front".into()));
     assert_eq!(get(&edge, "/who").expect("an answer").0, 200);
     let ps = system.ps();
-    assert_eq!((&ps["edges"][0]["caller"], &ps["edges"][0]["requests"]), (&"front".into(), &1.into()));
+    assert_eq!((&ps["edges"][0]["caller"], &ps["edges"][0]["traffic"]["requests"]), (&"front".into(), &1.into()));
     let pids: Vec<u32> = ["front", "back"].iter().flat_map(|name| system.pids(name)).collect();
     system.done(&["down"]);
     assert!(!pids.into_iter().any(is_running));
@@ -135,7 +135,7 @@ fn call_goes_over_the_rules_of_an_edge_and_its_exit_code_says_how_it_went() {
     system.up();
     assert!(system.done(&["call", "back", "/who"]).contains("\"version\": 1"));
     assert!(system.done(&["call", "front->back", "/who"]).contains("\"version\": 1"));
-    assert_eq!(system.ps()["edges"][0]["requests"], 1);
+    assert_eq!(system.ps()["edges"][0]["traffic"]["requests"], 1);
     let post = system.motet(&["call", "back", "/who", "-d", "{}"]);
     assert_eq!(post.status.code(), Some(1), "the service knows no POST: {}", shown(&post));
 }

@@ -11,8 +11,9 @@ use crate::{
     },
 };
 use anyhow::Result;
-use motet_api::wire::{Instance, Service, System};
+use motet_api::wire::{Instance, Service, System, Traffic};
 use motet_kernel::quantity::{show_duration, show_size};
+use std::time::Duration;
 
 pub(crate) async fn run(global: &Global, arguments: &Ps) -> Result<Exit> {
     let client = connect::running(global)?;
@@ -51,6 +52,7 @@ fn print(system: &System, edges: bool) {
         terminal::print("");
         print_edges(system);
     }
+    faults(system);
     if let Some(gateway) = &system.gateway {
         terminal::print(format_args!("\n{} {}", ink::quiet().apply_to("gateway"), gateway.url));
     }
@@ -86,17 +88,72 @@ fn happened(service: &Service) {
     }
 }
 
+/// Faults that people put on are easily forgotten, and then everything looks broken.
+fn faults(system: &System) {
+    if system.faults.is_empty() {
+        return;
+    }
+    let count = system.faults.len();
+    let head = format!("{count} {} on by hand:", if count == 1 { "fault is" } else { "faults are" });
+    terminal::print(format_args!("\n{}", ink::bad().apply_to(head)));
+    for fault in &system.faults {
+        terminal::print(format_args!("  {}", super::fault::sentence(fault)));
+    }
+    terminal::print(format_args!("  {}", ink::quiet().apply_to("`motet fault remove --all` removes them")));
+}
+
 fn print_edges(system: &System) {
-    let mut table = Table::new(&["EDGE", "ADDRESS", "REQUESTS", "FAILURES", "RETRIES", "IN FLIGHT"]);
+    let mut table = Table::new(&[
+        "EDGE",
+        "ADDRESS",
+        "REQUESTS",
+        "RATE",
+        "P50",
+        "P99",
+        "ERRORS",
+        "RETRIES",
+        "IN FLIGHT",
+        "QUEUED",
+        "EJECTED",
+    ]);
     for edge in &system.edges {
-        table.row(vec![
-            format!("{}→{}", edge.caller, edge.callee),
-            edge.url.clone(),
-            edge.requests.to_string(),
-            edge.failures.to_string(),
-            edge.retries.to_string(),
-            edge.in_flight.to_string(),
-        ]);
+        table.row(traffic_cells(format!("{}→{}", edge.caller, edge.callee), &edge.url, &edge.traffic));
+    }
+    if let Some(gateway) = &system.gateway {
+        for route in &gateway.routes {
+            let url = format!("{}{}", gateway.url, route.path);
+            table.row(traffic_cells(format!("gateway→{}", route.to), &url, &route.traffic));
+        }
     }
     table.print();
+    let over = system.edges.iter().map(|edge| edge.traffic.recent.over_ms).max().unwrap_or_default();
+    let over = show_duration(Duration::from_secs(over / 1000));
+    terminal::print(ink::quiet().apply_to(format!(
+        "rate, p50, p99 and the share of errors are of the last {over}; requests, errors and retries are counted since the start"
+    )));
+}
+
+fn traffic_cells(name: String, url: &str, traffic: &Traffic) -> Vec<String> {
+    let recent = &traffic.recent;
+    let time =
+        |ms: Option<f64>| ms.map_or_else(|| "-".to_owned(), |ms| show_duration(Duration::from_secs_f64(ms / 1e3)));
+    let share = recent.failure_share.filter(|share| *share > 0.0);
+    let share = share.map_or_else(String::new, |share| format!(" ({:.1}%)", share * 100.0));
+    let marked = |text: String, is_bad: bool| if is_bad { ink::warn().apply_to(text).to_string() } else { text };
+    vec![
+        name,
+        url.to_owned(),
+        traffic.requests.to_string(),
+        format!("{:.1}/s", recent.requests_per_second),
+        time(recent.p50_ms),
+        time(recent.p99_ms),
+        marked(format!("{}{share}", traffic.failures), !share.is_empty()),
+        traffic.retries.to_string(),
+        traffic.in_flight.to_string(),
+        traffic.queued.to_string(),
+        marked(
+            if traffic.ejected.is_empty() { "-".to_owned() } else { traffic.ejected.join(", ") },
+            !traffic.ejected.is_empty(),
+        ),
+    ]
 }

@@ -3,23 +3,23 @@
 //! The order of starting is the order of needing: the registry knows nobody, the data plane watches the registry, the supervisor announces to
 //! both, the control API shows all of them. The data plane is up before the first service, so no service ever finds its callees' addresses closed.
 
+mod control;
+
 use crate::{
     place::{Door, Place},
     roles::{
         doors, environment,
+        faults::Faults,
         membership::Membership,
         status::{self, Facts},
-        stores, translate, watching,
+        stores,
+        traffic::{self, Looks},
+        translate, watching,
     },
 };
 use anyhow::{Context as _, Result};
-use async_trait::async_trait;
-use futures_util::{StreamExt as _, stream::BoxStream};
-use motet_api::{
-    error::Refusal,
-    port::{Control, LogQuery},
-    wire,
-};
+use control::Controlled;
+use motet_api::{error::Refusal, port::Control, server::Tokens, wire};
 use motet_datastore::Secret;
 use motet_kernel::{
     clock::{self, Timestamp},
@@ -70,6 +70,8 @@ struct Shared {
     group: TaskGroup,
     registry: Registry,
     traffic: motet_proxy::Handle,
+    looks: Looks,
+    faults: Arc<Faults>,
     supervisor: motet_supervisor::service::Handle,
     shown: watch::Sender<Arc<wire::System>>,
     current: Mutex<Current>,
@@ -124,6 +126,8 @@ impl Session {
             place: options.place,
             group: group.clone(),
             registry,
+            looks: Looks::default(),
+            faults: Arc::new(Faults::new(traffic.clone())),
             traffic,
             supervisor,
             shown: watch::Sender::new(Arc::new(nothing)),
@@ -137,17 +141,22 @@ impl Session {
             shared.watch_files();
         }
         group.spawn(Kind::Periodic, "status", Arc::clone(&shared).show_changes());
+        group.spawn_dropping(Kind::Periodic, "traffic", Arc::clone(&shared).look());
+        group.spawn_dropping(Kind::Periodic, "expiry of faults", Arc::clone(&shared.faults).expire());
         let session = Self { shared, group };
         session.open_door().await?;
         Ok(session)
     }
 
     async fn open_door(&self) -> Result<()> {
-        let token = Secret::generate()?.expose().to_owned();
+        let secret = || Secret::generate().map(|secret| secret.expose().to_owned());
+        let tokens = Tokens { control: secret()?, metrics: secret()? };
         let socket = self.shared.place.socket()?;
         let control: Arc<dyn Control> = Arc::new(Controlled(Arc::clone(&self.shared)));
-        let address = motet_api::server::serve(control, &socket, &token, &self.group).await?;
-        let (url, session) = (format!("http://{address}"), self.shared.id.to_string());
+        let address = motet_api::server::serve(control, &socket, tokens.clone(), &self.group).await?;
+        let system = self.shared.current.lock().system.name.to_string();
+        self.shared.place.open_metrics(&system, address, &tokens.metrics)?;
+        let (url, token, session) = (format!("http://{address}"), tokens.control, self.shared.id.to_string());
         self.shared.place.open_door(&Door { socket, url, token, pid: std::process::id(), session })
     }
 
@@ -247,6 +256,15 @@ impl Shared {
         }
     }
 
+    /// Looks at the counters now and then, so that rates can be told.
+    async fn look(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(traffic::EVERY);
+        loop {
+            ticks.tick().await;
+            self.looks.take(&self.traffic.stats());
+        }
+    }
+
     fn refresh(&self) {
         let known = self.supervisor.status().borrow().clone();
         let current = self.current.lock();
@@ -259,6 +277,8 @@ impl Shared {
             gateway: self.traffic.addresses().gateway,
             supervised: &known,
             traffic: &self.traffic.stats(),
+            looks: &self.looks,
+            faults: self.faults.list(),
             in_flight: &|instance| self.traffic.in_flight(instance),
         };
         let now = Arc::new(status::show(&facts));
@@ -328,6 +348,7 @@ impl Shared {
         let loaded = motet_model::load(&options)
             .map_err(|problems| Refusal::Definition(problems.render(motet_model::Style::PLAIN)))?;
         self.follow(&loaded.system).await.map_err(|error| Refusal::NotPossible(format!("{error:#}")))?;
+        self.faults.forget_closed();
         let applied = difference(&before, &loaded.system);
         let mut current = self.current.lock();
         (current.system, current.files, current.profiles) = (loaded.system, loaded.files, options.profiles);
@@ -355,14 +376,13 @@ fn before_file(current: &Current) -> PathBuf {
 }
 
 fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a ServiceName>) -> Option<String> {
-    let near = |other: &&ServiceName| strsim::jaro_winkler(name, other.as_str()) > 0.8;
-    names
-        .filter(near)
-        .max_by(|a, b| {
-            let score = |other: &ServiceName| strsim::jaro_winkler(name, other.as_str());
-            score(a).total_cmp(&score(b))
-        })
-        .map(ToString::to_string)
+    nearest_text(name, names.map(ServiceName::as_str))
+}
+
+fn nearest_text<'a>(text: &str, all: impl Iterator<Item = &'a str>) -> Option<String> {
+    let near = |other| (strsim::jaro_winkler(text, other), other);
+    let best = all.map(near).filter(|(score, _)| *score > 0.8).max_by(|(a, _), (b, _)| a.total_cmp(b));
+    best.map(|(_, other)| other.to_owned())
 }
 
 fn difference(before: &System, after: &System) -> wire::Applied {
@@ -375,53 +395,5 @@ fn difference(before: &System, after: &System) -> wire::Applied {
         changed: list(changed.collect()),
         removed: list(old.difference(&new).collect()),
         gateway: before.gateway != after.gateway,
-    }
-}
-
-/// The session as the control API sees it.
-struct Controlled(Arc<Shared>);
-
-#[async_trait]
-impl Control for Controlled {
-    fn system(&self) -> watch::Receiver<Arc<wire::System>> {
-        self.0.refresh();
-        self.0.shown.subscribe()
-    }
-
-    async fn logs(&self, query: LogQuery) -> Result<BoxStream<'static, wire::LogEvent>, Refusal> {
-        let services = query.services.iter().map(|name| self.0.service(name)).collect::<Result<BTreeSet<_>, _>>()?;
-        Ok(status::log_events(&self.0.supervisor, services, query.tail, query.follow).await.boxed())
-    }
-
-    async fn restart(&self, service: &str) -> Result<(), Refusal> {
-        let service = self.0.supervised(service)?;
-        self.0.supervisor.restart(&service).await.map(drop).map_err(|error| Refusal::NotPossible(error.to_string()))
-    }
-
-    async fn scale(&self, service: &str, instances: u32) -> Result<(), Refusal> {
-        let service = self.0.supervised(service)?;
-        self.0
-            .supervisor
-            .scale(&service, instances)
-            .await
-            .map(drop)
-            .map_err(|error| Refusal::NotPossible(error.to_string()))
-    }
-
-    async fn apply(&self, request: wire::ApplyRequest) -> Result<wire::Applied, Refusal> {
-        let applied = self.0.reload(request.profiles).await?;
-        match request.watch {
-            Some(true) => self.0.watch_files(),
-            Some(false) => self.0.unwatch_files(),
-            None => {}
-        }
-        Ok(applied)
-    }
-
-    async fn down(&self) -> Result<(), Refusal> {
-        self.0.current.lock().stopping = true;
-        self.0.refresh();
-        self.0.stop.notify_one();
-        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! What everybody knows, in one answer: the definition, the supervisor's picture, the data plane's counters.
 
+use super::traffic::Looks;
 use futures_util::{Stream, StreamExt as _, stream};
 use motet_api::wire;
 use motet_kernel::{
@@ -31,6 +32,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) gateway: Option<SocketAddr>,
     pub(crate) supervised: &'a Status,
     pub(crate) traffic: &'a [DoorStats],
+    pub(crate) looks: &'a Looks,
+    pub(crate) faults: Vec<wire::fault::Fault>,
     pub(crate) in_flight: &'a dyn Fn(InstanceId) -> u32,
 }
 
@@ -45,6 +48,8 @@ pub(crate) fn empty(system: &System, session: SessionId, started_at: Timestamp) 
         gateway: None,
         supervised: &Status::default(),
         traffic: &[],
+        looks: &Looks::default(),
+        faults: Vec::new(),
         in_flight: &|_| 0,
     })
 }
@@ -71,11 +76,16 @@ pub(crate) fn show(facts: &Facts<'_>) -> wire::System {
             routes: gateway
                 .routes
                 .iter()
-                .map(|(path, route)| wire::Route { path: path.clone(), to: route.to.to_string() })
+                .map(|(path, route)| wire::Route {
+                    path: path.clone(),
+                    to: route.to.to_string(),
+                    traffic: traffic(facts, &Door::Route { prefix: path.as_str().into(), service: route.to.clone() }),
+                })
                 .collect(),
         }),
         services,
         edges: edges(facts),
+        faults: facts.faults.clone(),
     }
 }
 
@@ -248,19 +258,24 @@ fn instance(facts: &Facts<'_>, status: &InstanceStatus) -> wire::Instance {
 
 fn edges(facts: &Facts<'_>) -> Vec<wire::Edge> {
     let declared = facts.addresses.iter().filter(|(edge, _)| edge.caller.as_str() != super::doors::OPERATOR);
-    let show = |(edge, url): (&EdgeName, &String)| {
-        let stats = facts.traffic.iter().find(|stats| stats.door == Door::Edge(edge.clone()));
-        wire::Edge {
-            caller: edge.caller.to_string(),
-            callee: edge.callee.to_string(),
-            url: url.clone(),
-            requests: stats.map_or(0, |stats| stats.requests),
-            failures: stats.map_or(0, |stats| stats.responses[4]),
-            retries: stats.map_or(0, |stats| stats.retries),
-            in_flight: stats.map_or(0, |stats| stats.in_flight),
-        }
+    let show = |(edge, url): (&EdgeName, &String)| wire::Edge {
+        caller: edge.caller.to_string(),
+        callee: edge.callee.to_string(),
+        url: url.clone(),
+        traffic: traffic(facts, &Door::Edge(edge.clone())),
     };
     declared.map(show).collect()
+}
+
+/// What went over a door; nothing when the data plane does not hold it.
+fn traffic(facts: &Facts<'_>, door: &Door) -> wire::Traffic {
+    let Some(stats) = facts.traffic.iter().find(|stats| stats.door == *door) else { return wire::Traffic::default() };
+    let label = |id: InstanceId| {
+        let instances = facts.supervised.services.get(door.callee()).into_iter().flat_map(|service| &service.instances);
+        let found = instances.into_iter().find(|instance| instance.id == Some(id));
+        found.map_or_else(|| id.to_string(), |instance| instance.label.clone())
+    };
+    facts.looks.traffic(stats, label)
 }
 
 /// Lines of output: the last ones of each service in the order of time, then what comes.
