@@ -197,9 +197,10 @@ pub(crate) enum FaultCommand {
     Remove(FaultRemove),
 }
 
-/// SHARE is a percentage (`10%`) or a fraction (`0.1`) of all tries; all of them when it is left out.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "SHARE is a percentage (10%) or a fraction (0.1) of all tries; all of them when it is left out."
+)]
 #[group(skip)]
 pub(crate) struct FaultAdd {
     #[command(flatten)]

@@ -11,6 +11,7 @@ use crate::{
 use anyhow::Result;
 use motet_api::{
     client::Client,
+    error::CallError,
     wire::fault::{AddFaults, Door, Effect, Fault},
 };
 use motet_kernel::{
@@ -39,7 +40,7 @@ async fn add(global: &Global, client: &Client, arguments: &FaultAdd) -> Result<E
     let Some(door) = door(place.edge.as_ref(), place.route.as_ref()) else {
         return Err(Failure::new(Exit::Usage, "Where? --edge or --route.").into());
     };
-    let there = client.add_faults(&AddFaults { door, faults, for_ms }).await?;
+    let there = client.add_faults(&AddFaults { door, faults, for_ms }).await.map_err(mistyped)?;
     if global.json {
         terminal::print_json(&there)?;
         return Ok(Exit::Done);
@@ -83,7 +84,7 @@ fn list(global: &Global, faults: &[Fault]) -> Result<Exit> {
 
 async fn remove(global: &Global, client: &Client, arguments: &FaultRemove) -> Result<Exit> {
     let door = door(arguments.edge.as_ref(), arguments.route.as_ref());
-    let removed = client.remove_faults(door.as_ref()).await?;
+    let removed = client.remove_faults(door.as_ref()).await.map_err(mistyped)?;
     if global.json {
         terminal::print_json(&removed)?;
         return Ok(Exit::Done);
@@ -128,7 +129,22 @@ fn until(time: &str) -> String {
     show_duration(whole(Duration::try_from(then.duration_since(clock::now())).unwrap_or_default()))
 }
 
-/// People count in seconds.
+/// People count in seconds, and nothing takes none.
 fn whole(time: Duration) -> Duration {
-    Duration::from_secs(time.as_secs_f64().round() as u64)
+    Duration::from_secs((time.as_secs_f64().round() as u64).max(1))
+}
+
+/// A name that does not exist was mistyped: the exit code says so, as where the command finds it out itself.
+fn mistyped(error: CallError) -> anyhow::Error {
+    match error {
+        CallError::Refused(problem) if matches!(problem.status, 400 | 404) => {
+            Failure::new(Exit::Usage, format!("{}.", capitalized(&problem.detail))).into()
+        }
+        other => other.into(),
+    }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
