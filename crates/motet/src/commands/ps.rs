@@ -129,7 +129,7 @@ fn print_edges(system: &System) {
     let over = system.edges.iter().map(|edge| edge.traffic.recent.over_ms).max().unwrap_or_default();
     let over = show_duration(Duration::from_secs(over / 1000));
     terminal::print(ink::quiet().apply_to(format!(
-        "rate, p50, p99 and the share of errors are of the last {over}; requests, errors and retries are counted since the start"
+        "rate, p50, p99 (estimates) and the share of errors are of the last {over}; the other numbers count since the start, or are of now"
     )));
 }
 
