@@ -6,7 +6,11 @@
 //! [`Source`] holds the caller's body, and each try gets an [`Outbound`] from it. While it may have to be sent again, the frames that
 //! went by are kept, up to a limit; beyond it the body goes out once.
 
-use crate::{flight::Flight, grpc};
+use crate::{
+    flight::Flight,
+    gateway::{Broke, Upload},
+    grpc,
+};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
@@ -248,17 +252,17 @@ impl Body for Reply {
     }
 }
 
-/// The caller's body broke off.
+/// The caller's body broke off, or was cut.
 #[derive(Debug, thiserror::Error)]
 #[error("the caller's request body broke off")]
-pub(crate) struct CallerBroke;
+pub(crate) struct CallerBroke(#[source] Option<Broke<hyper::Error>>);
 
 /// The caller's body, from which each try gets its own.
 #[derive(Clone)]
 pub(crate) struct Source(Option<Rc<RefCell<Kept>>>);
 
 struct Kept {
-    incoming: Incoming,
+    incoming: Upload<Incoming>,
     frames: Vec<Part>,
     bytes: usize,
     limit: usize,
@@ -278,7 +282,7 @@ enum Part {
 
 impl Source {
     /// Keeps up to `limit` bytes for sending them again; 0 when it must not be sent again.
-    pub(crate) fn new(incoming: Incoming, limit: usize) -> Self {
+    pub(crate) fn new(incoming: Upload<Incoming>, limit: usize) -> Self {
         if incoming.is_end_stream() {
             return Self(None);
         }
@@ -341,7 +345,7 @@ impl Body for Outbound {
         let kept = &mut *kept.borrow_mut();
         // What is kept may be read by two tries at once; what is still to come, by the latest only.
         if kept.turn != *turn && !(kept.intact && kept.ended) {
-            return Poll::Ready(Some(Err(CallerBroke)));
+            return Poll::Ready(Some(Err(CallerBroke(None))));
         }
         if let Some(part) = kept.frames.get(*position) {
             *position += 1;
@@ -360,7 +364,7 @@ impl Body for Outbound {
         }
         let frame = match ready!(Pin::new(&mut kept.incoming).poll_frame(cx)) {
             Some(Ok(frame)) => frame,
-            Some(Err(_)) => return Poll::Ready(Some(Err(CallerBroke))),
+            Some(Err(broke)) => return Poll::Ready(Some(Err(CallerBroke(Some(broke))))),
             None => {
                 kept.ended = true;
                 return Poll::Ready(None);

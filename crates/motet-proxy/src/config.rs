@@ -7,16 +7,14 @@ use std::{num::NonZeroUsize, time::Duration};
 pub struct Config {
     /// How many event loops, each on a thread of its own. Default: one per core, four at most.
     pub workers: NonZeroUsize,
-    /// How many connections one listener holds; more wait in the kernel's queue. Default 16,384, shared evenly by the workers.
+    /// How many connections one edge holds (a gateway has limits of its own); more wait in the kernel's queue. Default 16,384, shared evenly by the workers.
     pub connections_max: usize,
-    /// The longest request head, in bytes. A longer one is refused with 431, and so is one with more than 100
+    /// The longest request head at an edge, in bytes. A longer one is refused with 431, and so is one with more than 100
     /// fields. Default 64 KiB.
     pub head_size_max: usize,
     /// How long a caller's connection at an edge may be idle, and how long a request's head may take. Default 2 min: longer than
     /// the idle limits of the usual client libraries, so that they close first and never write into a closing connection.
     pub edge_idle: Duration,
-    /// The same at the gateway, whose callers are unknown. Default 30 s.
-    pub gateway_idle: Duration,
     /// How long an unused connection to an instance is kept. Default 4 s: common servers close theirs after 5 s, and a request
     /// written into a closing connection may fail.
     pub upstream_idle: Duration,
@@ -34,7 +32,6 @@ impl Default for Config {
             connections_max: 16_384,
             head_size_max: 64 * 1024,
             edge_idle: Duration::from_secs(120),
-            gateway_idle: Duration::from_secs(30),
             upstream_idle: Duration::from_secs(4),
             upstream_idle_max: 128,
             stop_grace: Duration::from_secs(10),

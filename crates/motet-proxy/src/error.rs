@@ -1,6 +1,9 @@
 //! What can go wrong in setting the data plane up. What goes wrong with a request is in `rescue.rs`.
 
-use crate::spec::Door;
+use crate::{
+    gateway::{CredentialsForAll, NoKeys, TlsUnusable},
+    spec::Door,
+};
 use motet_kernel::code::ErrorCode;
 use std::{io, net::SocketAddr};
 
@@ -61,6 +64,31 @@ pub struct NotOpen {
     pub door: Door,
 }
 
+/// The keys that tokens are signed with cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{from} cannot be used for signing keys")]
+pub struct KeysUnusable {
+    /// Where they were looked for.
+    pub from: String,
+    /// Why.
+    #[source]
+    pub source: NoKeys,
+}
+
+/// The gateway is told two things that cannot both be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Contradiction {
+    /// See [`CredentialsForAll`].
+    #[error(transparent)]
+    Credentials(#[from] CredentialsForAll),
+    /// A route asks who its callers are, and nobody could be recognized.
+    #[error("the route {prefix} asks for a key or a token, and the gateway knows neither keys nor issuers")]
+    NobodyKnown {
+        /// The route.
+        prefix: String,
+    },
+}
+
 /// The data plane has been asked to stop.
 #[derive(Debug, thiserror::Error)]
 #[error("the data plane is stopping")]
@@ -81,6 +109,15 @@ pub enum ApplyError {
     /// See [`Stopping`].
     #[error(transparent)]
     Stopping(#[from] Stopping),
+    /// See [`TlsUnusable`].
+    #[error(transparent)]
+    TlsUnusable(#[from] TlsUnusable),
+    /// See [`KeysUnusable`].
+    #[error(transparent)]
+    KeysUnusable(#[from] KeysUnusable),
+    /// See [`Contradiction`].
+    #[error(transparent)]
+    Contradiction(#[from] Contradiction),
 }
 
 impl ApplyError {
@@ -91,6 +128,9 @@ impl ApplyError {
             Self::BindFailed(_) => "MO-proxy-002",
             Self::GivenTwice(_) => "MO-proxy-003",
             Self::Stopping(_) => "MO-proxy-004",
+            Self::TlsUnusable(_) => "MO-proxy-005",
+            Self::KeysUnusable(_) => "MO-proxy-006",
+            Self::Contradiction(_) => "MO-proxy-007",
         })
     }
 }

@@ -11,10 +11,12 @@ const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// gRPC's status codes, as far as we send them.
 pub(crate) mod status {
     pub(crate) const DEADLINE_EXCEEDED: u8 = 4;
+    pub(crate) const PERMISSION_DENIED: u8 = 7;
     pub(crate) const RESOURCE_EXHAUSTED: u8 = 8;
     pub(crate) const UNIMPLEMENTED: u8 = 12;
     pub(crate) const INTERNAL: u8 = 13;
     pub(crate) const UNAVAILABLE: u8 = 14;
+    pub(crate) const UNAUTHENTICATED: u8 = 16;
 }
 
 /// Whether the message is of a gRPC call.

@@ -6,6 +6,7 @@
 //! | `x-motet-caller` | who calls: the edge's caller, or `gateway` |
 //! | `x-motet-deadline-ms` | how many milliseconds the caller will still wait |
 //! | `x-motet-attempt` | which try this is, from 1 |
+//! | `x-motet-subject`, `x-motet-auth` | whom the gateway has recognized, and by what; see `gateway/access.rs` |
 //! | `Forwarded`, `X-Forwarded-For`, `-Host`, `-Proto`, `Via` | set by the gateway; inside the system passed on as they are |
 //!
 //! To the caller: `x-motet-attempts`, when it took more than one.
@@ -81,22 +82,22 @@ pub(crate) fn urgency(headers: &HeaderMap) -> Option<u8> {
 }
 
 /// Says whom the gateway serves. What came from outside under these names is replaced, because nobody vouches for it.
-pub(crate) fn set_forwarded(headers: &mut HeaderMap, peer: IpAddr, host: Option<&HeaderValue>) {
+pub(crate) fn set_forwarded(headers: &mut HeaderMap, peer: IpAddr, scheme: &'static str, host: Option<&HeaderValue>) {
     let peer_text = HeaderValue::from_str(&peer.to_string()).expect("an IP address is visible ASCII");
     headers.insert(FORWARDED_FOR, peer_text);
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
     headers.remove(FORWARDED_HOST);
     if let Some(host) = host {
         headers.insert(FORWARDED_HOST, host.clone());
     }
-    match forwarded(peer, host.and_then(|host| host.to_str().ok())) {
+    match forwarded(peer, scheme, host.and_then(|host| host.to_str().ok())) {
         Some(value) => headers.insert(header::FORWARDED, value),
         None => headers.remove(header::FORWARDED),
     };
 }
 
 /// RFC 7239, section 4: an IPv6 address stands in brackets and quotes, and a host is quoted because of its port.
-fn forwarded(peer: IpAddr, host: Option<&str>) -> Option<HeaderValue> {
+fn forwarded(peer: IpAddr, scheme: &str, host: Option<&str>) -> Option<HeaderValue> {
     let mut text = match peer {
         IpAddr::V4(ip) => format!("for={ip}"),
         IpAddr::V6(ip) => format!("for=\"[{ip}]\""),
@@ -104,8 +105,21 @@ fn forwarded(peer: IpAddr, host: Option<&str>) -> Option<HeaderValue> {
     if let Some(host) = host.filter(|host| !host.contains(['"', '\\'])) {
         write!(text, ";host=\"{host}\"").ok()?;
     }
-    text.push_str(";proto=http");
+    write!(text, ";proto={scheme}").ok()?;
     HeaderValue::try_from(text).ok()
+}
+
+/// Takes off what only the data plane says, before anybody in it says something. Services that read headers as CGI did see `_` and
+/// `-` as the same.
+pub(crate) fn strip_ours(headers: &mut HeaderMap) {
+    let is_ours = |name: &HeaderName| {
+        name.as_str().len() > 8
+            && name.as_str().bytes().zip(*b"x-motet-").all(|(is, ours)| is == ours || is == b'_' && ours == b'-')
+    };
+    let named: Vec<HeaderName> = headers.keys().filter(|name| is_ours(name)).cloned().collect();
+    for name in named {
+        headers.remove(name);
+    }
 }
 
 /// Adds the gateway to the list of those who passed the message on (RFC 9110, section 7.6.3).
@@ -157,9 +171,20 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::FORWARDED, HeaderValue::from_static("for=spoofed"));
         let host = HeaderValue::from_static("example.org:8080");
-        set_forwarded(&mut headers, "::1".parse().unwrap(), Some(&host));
-        assert_eq!(headers[header::FORWARDED], "for=\"[::1]\";host=\"example.org:8080\";proto=http");
+        set_forwarded(&mut headers, "::1".parse().unwrap(), "https", Some(&host));
+        assert_eq!(headers[header::FORWARDED], "for=\"[::1]\";host=\"example.org:8080\";proto=https");
         assert_eq!(headers["x-forwarded-for"], "::1");
+    }
+
+    #[test]
+    fn what_only_the_data_plane_says_nobody_else_says() {
+        let mut headers = HeaderMap::new();
+        for name in ["x-motet-subject", "x_motet_subject", "x-motet_anything", "x-motel", "x-motet", "accept"] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        }
+        strip_ours(&mut headers);
+        let left: std::collections::BTreeSet<_> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["x-motel", "x-motet", "accept"].into());
     }
 
     proptest! {
@@ -168,7 +193,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             if let Ok(value) = HeaderValue::from_str(&value) {
                 headers.insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.clone());
-                set_forwarded(&mut headers, IpAddr::from([127, 0, 0, 1]), Some(&value));
+                set_forwarded(&mut headers, IpAddr::from([127, 0, 0, 1]), "http", Some(&value));
             }
             let _ = (upgrade(&headers), deadline(&headers), urgency(&headers));
             strip_hop_by_hop(&mut headers);

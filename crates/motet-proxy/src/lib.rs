@@ -12,7 +12,7 @@
 //! - Nothing here knows the registry, the supervisor or the definition: it watches endpoint sets and is told edges and routes. It
 //!   starts nothing, probes nothing, writes nothing to disk.
 //!
-//! Map: [`service`] (the handle), [`spec`] (edges and routes), [`policy`], [`config`], [`error`], [`stats`] (counters);
+//! Map: [`service`] (the handle), [`spec`] (edges and routes), [`gateway`] (who comes in from outside), [`policy`], [`config`], [`error`], [`stats`] (counters);
 //! inside: `worker` (one event loop), `listener`, `lane` (an edge as a worker sees it), `pool` (an instance and its connections),
 //! `stack` and `stage` (the way of a request), `body`, `flight` (what ends with an answer), `rescue`, `headers`, `trace_context`,
 //! `load`, `bind`, `holder`, `net` (the network, which tests may simulate).
@@ -44,6 +44,7 @@ mod door;
 pub mod error;
 pub mod fault;
 mod flight;
+pub mod gateway;
 mod grpc;
 mod headers;
 mod holder;

@@ -5,6 +5,7 @@
 
 use crate::{
     config::Config,
+    gateway::connection,
     net::{self, Bound, TcpListener, TcpStream},
     stack,
     stage::route::Target,
@@ -47,6 +48,8 @@ pub(crate) struct Listener {
 pub(crate) struct Arrival {
     pub(crate) listener: Rc<Listener>,
     pub(crate) peer: SocketAddr,
+    /// What the caller speaks: `http` or `https`.
+    pub(crate) scheme: &'static str,
 }
 
 impl Listener {
@@ -77,14 +80,15 @@ impl Listener {
         self.config.stop_grace
     }
 
-    fn idle_max(&self) -> Duration {
-        if self.target().is_gateway() { self.config.gateway_idle } else { self.config.edge_idle }
+    /// How many connections this worker holds. A change of the limit counts for listeners that are opened later.
+    fn connections_max(&self) -> usize {
+        let all = self.target().gate().map_or(self.config.connections_max, |gate| gate.limits.connections_max);
+        all.div_ceil(self.config.workers.get()).max(1)
     }
 }
 
 async fn accept(listener: Rc<Listener>, socket: TcpListener) {
-    let share = listener.config.connections_max.div_ceil(listener.config.workers.get());
-    let permits = Arc::new(Semaphore::new(share.max(1)));
+    let permits = Arc::new(Semaphore::new(listener.connections_max()));
     let mut failures = 0_u32;
     loop {
         let next = async {
@@ -107,7 +111,7 @@ async fn accept(listener: Rc<Listener>, socket: TcpListener) {
             }
         };
         failures = 0;
-        let arrival = Arrival { listener: Rc::clone(&listener), peer };
+        let arrival = Arrival { listener: Rc::clone(&listener), peer, scheme: "http" };
         listener.tasks.spawn_local(async move {
             if let Err(error) = serve(arrival, stream).await {
                 tracing::debug!(%peer, error = &*error, "a caller's connection ended");
@@ -117,12 +121,16 @@ async fn accept(listener: Rc<Listener>, socket: TcpListener) {
     }
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 async fn serve(arrival: Arrival, mut stream: TcpStream) -> Result<(), Failure> {
     stream.set_nodelay(true)?;
+    let gate = arrival.listener.target().gate().cloned();
+    if let Some(gate) = gate {
+        return connection::serve(gate, arrival, stream).await;
+    }
     let listener = Rc::clone(&arrival.listener);
-    let idle_max = listener.idle_max();
+    let idle_max = listener.config.edge_idle;
     let speaks_http2 = tokio::select! {
         biased;
         first = timeout(idle_max, speaks_http2(&mut stream)) => match first {
@@ -144,8 +152,9 @@ async fn serve(arrival: Arrival, mut stream: TcpStream) -> Result<(), Failure> {
             .adaptive_window(true)
             .max_header_list_size(u32::try_from(listener.config.head_size_max).unwrap_or(u32::MAX))
             .keep_alive_interval(idle_max);
-        until_closing(&listener, builder.serve_connection(io, service), |connection| connection.graceful_shutdown())
-            .await
+        let connection = builder.serve_connection(io, service);
+        let closing = listener.closing.cancelled();
+        until_closing(&listener, connection, closing, |connection| connection.graceful_shutdown()).await
     } else {
         let mut builder = http1::Builder::new();
         builder
@@ -154,14 +163,16 @@ async fn serve(arrival: Arrival, mut stream: TcpStream) -> Result<(), Failure> {
             .max_header_size(listener.config.head_size_max)
             .max_buf_size(listener.config.head_size_max.max(64 * 1024));
         let connection = builder.serve_connection(io, service).with_upgrades();
-        until_closing(&listener, connection, |connection| connection.graceful_shutdown()).await
+        let closing = listener.closing.cancelled();
+        until_closing(&listener, connection, closing, |connection| connection.graceful_shutdown()).await
     }
 }
 
-/// Drives a connection; when the listener closes, lets it end with the request it has, within the grace.
-async fn until_closing<C>(
+/// Drives a connection; when it is to close, lets it end with the requests it has. Once the listener closes, that is within the grace.
+pub(crate) async fn until_closing<C>(
     listener: &Listener,
     connection: C,
+    closing: impl Future<Output = ()>,
     shut_down: impl FnOnce(Pin<&mut C>),
 ) -> Result<(), Failure>
 where
@@ -171,7 +182,12 @@ where
     tokio::select! {
         biased;
         ended = connection.as_mut() => return Ok(ended?),
-        () = listener.closing.cancelled() => shut_down(connection.as_mut()),
+        () = closing => shut_down(connection.as_mut()),
+    }
+    tokio::select! {
+        biased;
+        ended = connection.as_mut() => return Ok(ended?),
+        () = listener.closing.cancelled() => {}
     }
     match timeout(listener.config.stop_grace, connection).await {
         Ok(ended) => Ok(ended?),
@@ -181,7 +197,7 @@ where
 
 /// Whether the caller begins with HTTP/2's preface (RFC 9113, section 3.4). Looks without reading, so that the connection
 /// needs no wrapper. No HTTP/1 method begins with `PRI`.
-async fn speaks_http2(stream: &mut TcpStream) -> io::Result<bool> {
+pub(crate) async fn speaks_http2(stream: &mut TcpStream) -> io::Result<bool> {
     const START: &[u8] = b"PRI";
     let mut start = [0; START.len()];
     loop {

@@ -19,6 +19,28 @@ pub(crate) enum Cause {
     Unsupported(&'static str),
     /// The caller's request body broke off.
     CallerBroke,
+    /// The request's head is longer than the gateway allows.
+    HeadTooLong { limit: usize },
+    /// It has more fields than the gateway allows.
+    TooManyFields { limit: usize },
+    /// Its path and query are longer than the gateway allows.
+    UriTooLong { limit: usize },
+    /// Its body is longer than the route allows.
+    BodyTooLong { limit: u64 },
+    /// Its body came more slowly than the route allows.
+    TooSlow { rate: u32 },
+    /// Its head was not complete in time.
+    HeadLate { limit: Duration },
+    /// The route asks who it is, and the caller showed nothing.
+    NothingShown,
+    /// The caller showed something that is not valid. Why is for the log.
+    NotRecognized,
+    /// The caller is known and may not.
+    Forbidden { scopes: Option<String> },
+    /// The keys that tokens are signed with could not be had yet.
+    NoSigningKeys,
+    /// A preflight came from an origin that is not allowed.
+    OriginRefused,
     /// No instance was ready, for as long as the policy lets wait.
     NoInstance { waited: Duration },
     /// As many requests as the policy allows are under way, and as many as it allows wait.
@@ -46,6 +68,14 @@ pub(crate) enum Kind {
     Malformed,
     Unsupported,
     CallerBroke,
+    HeadTooLong,
+    UriTooLong,
+    BodyTooLong,
+    TooSlow,
+    NotRecognized,
+    Forbidden,
+    NoSigningKeys,
+    OriginRefused,
     NoInstance,
     Full,
     Deadline,
@@ -57,12 +87,20 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const COUNT: usize = 12;
+    pub(crate) const COUNT: usize = 20;
     pub(crate) const ALL: [Self; Self::COUNT] = [
         Self::NoRoute,
         Self::Malformed,
         Self::Unsupported,
         Self::CallerBroke,
+        Self::HeadTooLong,
+        Self::UriTooLong,
+        Self::BodyTooLong,
+        Self::TooSlow,
+        Self::NotRecognized,
+        Self::Forbidden,
+        Self::NoSigningKeys,
+        Self::OriginRefused,
         Self::NoInstance,
         Self::Full,
         Self::Deadline,
@@ -80,6 +118,14 @@ impl Kind {
             Self::Malformed => "MO-proxy-102",
             Self::Unsupported => "MO-proxy-103",
             Self::CallerBroke => "MO-proxy-104",
+            Self::HeadTooLong => "MO-proxy-110",
+            Self::UriTooLong => "MO-proxy-111",
+            Self::BodyTooLong => "MO-proxy-112",
+            Self::TooSlow => "MO-proxy-113",
+            Self::NotRecognized => "MO-proxy-114",
+            Self::Forbidden => "MO-proxy-115",
+            Self::NoSigningKeys => "MO-proxy-116",
+            Self::OriginRefused => "MO-proxy-117",
             Self::NoInstance => "MO-proxy-201",
             Self::Full => "MO-proxy-202",
             Self::Deadline => "MO-proxy-203",
@@ -96,9 +142,17 @@ impl Kind {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Malformed | Self::CallerBroke => StatusCode::BAD_REQUEST,
             Self::Unsupported => StatusCode::NOT_IMPLEMENTED,
-            Self::NoInstance | Self::Full | Self::Unreachable | Self::Open => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoInstance | Self::Full | Self::Unreachable | Self::Open | Self::NoSigningKeys => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::Deadline | Self::Slow => StatusCode::GATEWAY_TIMEOUT,
+            Self::HeadTooLong => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::BodyTooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::NotRecognized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden | Self::OriginRefused => StatusCode::FORBIDDEN,
             Self::Broken => StatusCode::BAD_GATEWAY,
         }
     }
@@ -109,6 +163,14 @@ impl Kind {
             Self::Malformed => "Malformed request",
             Self::Unsupported => "Unsupported request",
             Self::CallerBroke => "Request broke off",
+            Self::HeadTooLong => "Request head too long",
+            Self::UriTooLong => "Path too long",
+            Self::BodyTooLong => "Request body too long",
+            Self::TooSlow => "Request too slow",
+            Self::NotRecognized => "Not recognized",
+            Self::Forbidden => "Not allowed",
+            Self::NoSigningKeys => "Tokens cannot be checked now",
+            Self::OriginRefused => "Origin not allowed",
             Self::NoInstance => "No instance is ready",
             Self::Full => "Too many requests under way",
             Self::Deadline => "Deadline passed",
@@ -127,8 +189,11 @@ impl Kind {
             Self::NoRoute | Self::Unsupported => status::UNIMPLEMENTED,
             Self::Malformed | Self::CallerBroke => status::INTERNAL,
             Self::NoInstance | Self::Full | Self::Unreachable | Self::Broken | Self::Open => status::UNAVAILABLE,
-            Self::TooMany => status::RESOURCE_EXHAUSTED,
-            Self::Deadline | Self::Slow => status::DEADLINE_EXCEEDED,
+            Self::NoSigningKeys => status::UNAVAILABLE,
+            Self::TooMany | Self::HeadTooLong | Self::UriTooLong | Self::BodyTooLong => status::RESOURCE_EXHAUSTED,
+            Self::NotRecognized => status::UNAUTHENTICATED,
+            Self::Forbidden | Self::OriginRefused => status::PERMISSION_DENIED,
+            Self::Deadline | Self::Slow | Self::TooSlow => status::DEADLINE_EXCEEDED,
         }
     }
 }
@@ -140,6 +205,14 @@ impl Cause {
             Self::Malformed(_) => Kind::Malformed,
             Self::Unsupported(_) => Kind::Unsupported,
             Self::CallerBroke => Kind::CallerBroke,
+            Self::HeadTooLong { .. } | Self::TooManyFields { .. } => Kind::HeadTooLong,
+            Self::UriTooLong { .. } => Kind::UriTooLong,
+            Self::BodyTooLong { .. } => Kind::BodyTooLong,
+            Self::TooSlow { .. } | Self::HeadLate { .. } => Kind::TooSlow,
+            Self::NothingShown | Self::NotRecognized => Kind::NotRecognized,
+            Self::Forbidden { .. } => Kind::Forbidden,
+            Self::NoSigningKeys => Kind::NoSigningKeys,
+            Self::OriginRefused => Kind::OriginRefused,
             Self::NoInstance { .. } => Kind::NoInstance,
             Self::Full { .. } | Self::Queued { .. } => Kind::Full,
             Self::TooMany { .. } => Kind::TooMany,
@@ -156,6 +229,17 @@ impl Cause {
             Self::NoRoute => "no route of the gateway takes this path".to_owned(),
             Self::Malformed(rule) | Self::Unsupported(rule) => (*rule).to_owned(),
             Self::CallerBroke => "the request body ended before it was complete".to_owned(),
+            Self::HeadTooLong { limit } => format!("the request's head is longer than {limit} bytes"),
+            Self::TooManyFields { limit } => format!("the request has more than {limit} header fields"),
+            Self::UriTooLong { limit } => format!("the request's path is longer than {limit} bytes"),
+            Self::BodyTooLong { limit } => format!("the request's body is longer than {limit} bytes"),
+            Self::TooSlow { rate } => format!("the request's body came slower than {rate} bytes per second"),
+            Self::HeadLate { limit } => format!("the request's head was not complete within {}", show_duration(*limit)),
+            Self::NothingShown => "the route asks for an API key or a token, and there was none".to_owned(),
+            Self::NotRecognized => "the API key or token is not valid".to_owned(),
+            Self::Forbidden { .. } => "the API key or token does not allow this".to_owned(),
+            Self::NoSigningKeys => "the keys that tokens are signed with cannot be had".to_owned(),
+            Self::OriginRefused => "pages of this origin may not call this route".to_owned(),
             Self::NoInstance { waited } => format!("no instance became ready within {}", show_duration(*waited)),
             Self::Full { limit, queue } => {
                 format!(
@@ -189,9 +273,41 @@ impl Cause {
             Self::Open { .. } => Some("breaker".to_owned()),
             Self::Slow { key, limit } => Some(format!("{key}: {}", show_duration(*limit))),
             Self::Deadline { limit } => Some(format!("timeout: {}", show_duration(*limit))),
+            Self::HeadTooLong { limit } => Some(format!("head: {limit}")),
+            Self::TooManyFields { limit } => Some(format!("fields: {limit}")),
+            Self::UriTooLong { limit } => Some(format!("uri: {limit}")),
+            Self::BodyTooLong { limit } => Some(format!("body: {limit}")),
+            Self::TooSlow { rate } => Some(format!("body_rate: {rate}")),
+            Self::HeadLate { limit } => Some(format!("head_timeout: {}", show_duration(*limit))),
             _ => None,
         }
     }
+
+    /// What the caller should have shown (RFC 9110, section 11.6.1; RFC 6750, section 3).
+    fn challenge(&self) -> Option<HeaderValue> {
+        let text = match self {
+            Self::NothingShown => "Bearer realm=\"motet\"".to_owned(),
+            Self::NotRecognized => "Bearer realm=\"motet\", error=\"invalid_token\"".to_owned(),
+            Self::Forbidden { scopes: Some(scopes) } => {
+                format!("Bearer realm=\"motet\", error=\"insufficient_scope\", scope=\"{scopes}\"")
+            }
+            _ => return None,
+        };
+        HeaderValue::try_from(text).ok()
+    }
+}
+
+/// The answer for a cause as bytes of HTTP/1.1, for a connection that hyper cannot answer on: there is no request yet. It is the last one.
+pub(crate) fn whole(cause: &Cause) -> Vec<u8> {
+    let response = respond(cause, None, &Journey::begin());
+    let (head, Reply::Made(Some(text))) = response.into_parts() else { return Vec::new() };
+    let mut bytes = format!("HTTP/1.1 {}\r\n", head.status).into_bytes();
+    for (name, value) in &head.headers {
+        bytes.extend_from_slice(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    bytes.extend_from_slice(format!("content-length: {}\r\nconnection: close\r\n\r\n", text.len()).as_bytes());
+    bytes.extend_from_slice(&text);
+    bytes
 }
 
 impl Cause {
@@ -200,6 +316,7 @@ impl Cause {
         let seconds = |again: &Duration| again.as_millis().div_ceil(1000).max(1) as u64;
         match self {
             Self::NoInstance { .. } | Self::Full { .. } | Self::Queued { .. } | Self::Unreachable { .. } => Some(1),
+            Self::NoSigningKeys => Some(1),
             Self::Open { again } | Self::TooMany { again, .. } => Some(seconds(again)),
             _ => None,
         }
@@ -246,6 +363,9 @@ pub(crate) fn respond(cause: &Cause, door: Option<&Door>, journey: &Journey) -> 
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     if let Some(seconds) = cause.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some(challenge) = cause.challenge() {
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
     }
     journey.stamp(headers);
     response

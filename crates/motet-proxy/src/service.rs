@@ -6,6 +6,7 @@ use crate::{
     door::DoorState,
     error::{ApplyError, GivenTwice, NotOpen, StartError, Stopping},
     fault::Fault,
+    gateway::Gate,
     lane::{Held, Plan},
     load::Loads,
     net::{self, Bound},
@@ -47,6 +48,8 @@ pub struct Handle {
 struct Shared {
     workers: Vec<mpsc::Sender<Command>>,
     loads: Arc<Loads>,
+    /// Of what is done beside the workers: files and keys that are read again.
+    group: TaskGroup,
     /// One change at a time.
     changing: tokio::sync::Mutex<()>,
     open: Mutex<Opened>,
@@ -58,6 +61,7 @@ struct Opened {
     last_id: u64,
     listeners: BTreeMap<Place, (u64, SocketAddr)>,
     doors: BTreeMap<Door, Arc<DoorState>>,
+    gate: Option<Arc<Gate>>,
 }
 
 /// What a listener is for.
@@ -106,7 +110,8 @@ impl Proxy {
             workers.push(commands);
         }
         let open = Mutex::default();
-        Ok(Handle { shared: Arc::new(Shared { workers, loads, changing: tokio::sync::Mutex::new(()), open }) })
+        let group = group.clone();
+        Ok(Handle { shared: Arc::new(Shared { workers, loads, group, changing: tokio::sync::Mutex::new(()), open }) })
     }
 }
 
@@ -130,7 +135,8 @@ impl Handle {
             change.edge(edge)?;
         }
         if let Some(gateway) = gateway {
-            change.gateway(gateway)?;
+            let gate = Gate::prepare(&gateway, change.before.gate.as_ref(), &self.shared.group).await?;
+            change.gateway(gateway, gate)?;
         }
         let Change { after, opens, .. } = change;
         let addresses = after.addresses();
@@ -251,11 +257,11 @@ impl Change {
         self.open(Place::Edge(name), listen, Behind::Edge(plan))
     }
 
-    fn gateway(&mut self, spec: GatewaySpec) -> Result<(), ApplyError> {
+    fn gateway(&mut self, spec: GatewaySpec, gate: Arc<Gate>) -> Result<(), ApplyError> {
         let mut plans = Vec::with_capacity(spec.routes.len());
         let mut prefixes = BTreeSet::new();
         for route in spec.routes {
-            let RouteSpec { prefix, service, strip_prefix, policy, paths, fallbacks, protocol, endpoints } = route;
+            let RouteSpec { prefix, service, strip_prefix, policy, paths, fallbacks, protocol, endpoints, .. } = route;
             let prefix: Arc<str> = prefix.into();
             let door = Door::Route { prefix: Arc::clone(&prefix), service };
             if !prefixes.insert(prefix.trim_end_matches('/').to_owned()) {
@@ -264,7 +270,8 @@ impl Change {
             let strip = strip_prefix.then_some(prefix);
             plans.push(self.plan(door, Parts { policy, paths, fallbacks, protocol, endpoints, strip })?);
         }
-        self.open(Place::Gateway, Some(spec.listen), Behind::Gateway(plans))
+        self.after.gate = Some(Arc::clone(&gate));
+        self.open(Place::Gateway, Some(spec.listen), Behind::Gateway(gate, plans))
     }
 
     /// What the workers are told of a door. What is remembered about it outlives the change.

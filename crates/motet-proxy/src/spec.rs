@@ -1,6 +1,9 @@
 //! What the data plane is told to hold open: edges and the gateway's routes.
 
-use crate::policy::{EdgePolicy, PathPolicy};
+use crate::{
+    gateway::{Access, ApiKey, BodyLimits, Cors, GatewayLimits, Issuer, Tls},
+    policy::{EdgePolicy, PathPolicy},
+};
 use motet_kernel::{
     endpoint::{EdgeName, EndpointSet},
     name::ServiceName,
@@ -58,6 +61,24 @@ pub struct GatewaySpec {
     pub listen: SocketAddr,
     /// Where which path leads. The longest prefix wins.
     pub routes: Vec<RouteSpec>,
+    /// How much its callers may ask of it.
+    pub limits: GatewayLimits,
+    /// Which pages of other origins may read answers. `None`: what services say about it is passed on.
+    pub cors: Option<Cors>,
+    /// The API keys that it knows. Where there are keys or issuers, each route asks for one unless it says otherwise.
+    pub keys: Vec<ApiKey>,
+    /// Whose tokens it believes.
+    pub issuers: Vec<Issuer>,
+    /// What it needs to speak TLS. `None`: it speaks none.
+    pub tls: Option<Tls>,
+}
+
+impl GatewaySpec {
+    /// A gateway with every default.
+    pub fn new(listen: SocketAddr, routes: Vec<RouteSpec>) -> Self {
+        let limits = GatewayLimits::listening_on(listen.ip());
+        Self { listen, routes, limits, cors: None, keys: Vec::new(), issuers: Vec::new(), tls: None }
+    }
 }
 
 /// One public path.
@@ -69,6 +90,12 @@ pub struct RouteSpec {
     pub service: ServiceName,
     /// Whether the service sees paths without the prefix.
     pub strip_prefix: bool,
+    /// Who may use it. `None`: whoever shows a key or a token that the gateway knows; everybody when it knows none.
+    pub access: Option<Access>,
+    /// Which pages of other origins may read its answers, in place of the gateway's rule.
+    pub cors: Option<Cors>,
+    /// What a request's body may be, in place of the gateway's limits.
+    pub body: Option<BodyLimits>,
     /// How it behaves when things go wrong.
     pub policy: EdgePolicy,
     /// Where some paths behave otherwise.
@@ -88,6 +115,9 @@ impl RouteSpec {
             prefix: prefix.to_owned(),
             service,
             strip_prefix: false,
+            access: None,
+            cors: None,
+            body: None,
             policy: EdgePolicy::default(),
             paths: Vec::new(),
             fallbacks: BTreeMap::new(),

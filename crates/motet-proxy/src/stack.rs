@@ -10,6 +10,7 @@
 use crate::{
     body::{Inbound, Reply, Source},
     flight::{End, Flight},
+    gateway::{Passage, Watch},
     grpc, headers,
     journey::Journey,
     lane::Lane,
@@ -54,11 +55,56 @@ pub(crate) async fn serve(arrival: &Arrival, mut request: Request<Incoming>) -> 
 
     // record: around all that follows, so that what it refuses is counted like what it answers.
     let record = Record::begin(Rc::clone(&lane), rule);
+    let case = Case { arrival, lane: &lane, rule, journey: &journey, is_grpc };
+
+    // admit: at the gateway only, and before anything waits for it or is spent on it: a request from outside is measured, asked who sends it,
+    // and turned away or answered (a preflight) here.
+    let gate = target.gate();
+    let mut passage = gate.map(|gate| gate.passage(&lane.plan.door, &request)).unwrap_or_default();
+    let admission = match gate {
+        Some(gate) => gate.admit(&lane.plan.door, &mut request, &mut passage).await,
+        None => Ok(None),
+    };
+    let mut response = match admission {
+        Ok(Some(response)) => {
+            record.answered(response.status(), &journey);
+            record.ended();
+            response
+        }
+        Ok(None) => pass(&case, record, &passage, request).await,
+        Err(cause) => refuse(&cause, &case, record),
+    };
+    passage.stamp(response.headers_mut());
+    response
+}
+
+/// What is known about a request when it has come to its lane.
+struct Case<'a> {
+    arrival: &'a Arrival,
+    lane: &'a Rc<Lane>,
+    rule: usize,
+    journey: &'a Journey,
+    is_grpc: bool,
+}
+
+fn refuse(cause: &Cause, case: &Case<'_>, record: Record) -> Response<Reply> {
+    let response = match case.is_grpc {
+        true => rescue::respond_grpc(cause, case.journey),
+        false => rescue::respond(cause, Some(&case.lane.plan.door), case.journey),
+    };
+    record.answered(response.status(), case.journey);
+    record.refused(cause.kind());
+    response
+}
+
+/// Answers a request that has been let in.
+async fn pass(case: &Case<'_>, record: Record, passage: &Passage, request: Request<Incoming>) -> Response<Reply> {
+    let Case { journey, is_grpc, .. } = *case;
     let version = request.version();
-    match admitted(arrival, &lane, rule, &journey, request, is_grpc).await {
+    match admitted(case, passage, request).await {
         Ok((answer, upgrade)) => {
             let Answer { mut response, held, until } = answer;
-            record.answered(response.status(), &journey);
+            record.answered(response.status(), journey);
             // The version is a matter of each hop too (RFC 9110, section 2.5): an HTTP/1.0 instance must not cost the caller its connection.
             let received = std::mem::replace(response.version_mut(), Version::HTTP_11);
             headers::strip_hop_by_hop(response.headers_mut());
@@ -68,24 +114,16 @@ pub(crate) async fn serve(arrival: &Arrival, mut request: Request<Incoming>) -> 
             let end = if streams { End::Quiet(record.rules().policy.idle) } else { End::By(until) };
             let flight = Flight::new(record, held, end);
             match upgrade {
-                Some(upgrade) => switch(arrival, flight, upgrade, response),
+                Some(upgrade) => switch(case.arrival, flight, upgrade, response),
                 None => {
-                    if target.is_gateway() {
+                    if matches!(case.lane.plan.door, Door::Route { .. }) {
                         headers::add_via(response.headers_mut(), received);
                     }
                     response.map(|body| Reply::streamed(body, flight, is_grpc && version == Version::HTTP_2))
                 }
             }
         }
-        Err(cause) => {
-            let response = match is_grpc {
-                true => rescue::respond_grpc(&cause, &journey),
-                false => rescue::respond(&cause, Some(&lane.plan.door), &journey),
-            };
-            record.answered(response.status(), &journey);
-            record.refused(cause.kind());
-            response
-        }
+        Err(cause) => refuse(&cause, case, record),
     }
 }
 
@@ -97,13 +135,11 @@ struct Upgrade {
 }
 
 async fn admitted(
-    arrival: &Arrival,
-    lane: &Rc<Lane>,
-    rule: usize,
-    journey: &Journey,
+    case: &Case<'_>,
+    passage: &Passage,
     mut request: Request<Incoming>,
-    is_grpc: bool,
 ) -> Result<(Answer, Option<Upgrade>), Cause> {
+    let Case { arrival, lane, rule, journey, is_grpc } = *case;
     let rules = lane.rules(rule);
     // deadline: around waiting for a place, all tries and their pauses: it is what the caller will wait, however often we try.
     let caller_waits = match lane.plan.door {
@@ -119,11 +155,12 @@ async fn admitted(
 
     let wants_upgrade = headers::upgrade(request.headers()).filter(|_| request.version() == Version::HTTP_11);
     let caller = wants_upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
-    let outgoing = outgoing(arrival, &cx, request, wants_upgrade)?;
+    let (outgoing, upload) = outgoing(arrival, &cx, passage, request, wants_upgrade)?;
 
     // fallback: around all that can fail for the callee's sake, waiting for a place too; outside the deadline, which may be what failed.
-    let outcome = limited(&cx, &outgoing).await;
+    let outcome = limited(&cx, &outgoing).await.map_err(|cause| upload.verdict().unwrap_or(cause));
     let mut answer = fallback::instead(&cx, &outgoing, outcome).await?;
+    upload.answered();
     outgoing.body.seal();
 
     match (answer.response.status() == StatusCode::SWITCHING_PROTOCOLS, caller, outgoing.upgrade) {
@@ -167,9 +204,10 @@ async fn limited(cx: &Context<'_>, outgoing: &Outgoing) -> Result<Answer, Cause>
 fn outgoing(
     arrival: &Arrival,
     cx: &Context<'_>,
+    passage: &Passage,
     request: Request<Incoming>,
     upgrade: Option<HeaderValue>,
-) -> Result<Outgoing, Cause> {
+) -> Result<(Outgoing, Watch), Cause> {
     let lane = cx.lane;
     let (parts, body) = request.into_parts();
     let Parts { method, uri, version, mut headers, .. } = parts;
@@ -186,21 +224,22 @@ fn outgoing(
         HeaderValue::from_str(lane.plan.door.caller()).expect("names are letters, digits, hyphens"),
     );
     if matches!(lane.plan.door, Door::Route { .. }) {
-        headers::set_forwarded(&mut headers, arrival.peer.ip(), host.as_ref());
+        headers::set_forwarded(&mut headers, arrival.peer.ip(), arrival.scheme, host.as_ref());
         headers::add_via(&mut headers, version);
     }
     let retry = &cx.rules.policy.retry;
     let repeatable = upgrade.is_none() && retry.repeats(&method, &headers);
     let has_stand_in = matches!(cx.rules.policy.fallback, Some(Fallback::Service(_)));
     let is_kept = repeatable && retry.attempts > 1 || has_stand_in;
-    let body = Source::new(body, if is_kept { retry.replay_max } else { 0 });
+    let (upload, watch) = passage.watch(body);
+    let body = Source::new(upload, if is_kept { retry.replay_max } else { 0 });
     let protocol = match upgrade {
         Some(_) => Some(Protocol::Http1),
         None => cx.grpc.then_some(Protocol::H2c),
     };
     let path = path(&uri, lane.plan.strip.as_deref());
     let headers = RefCell::new(headers);
-    Ok(Outgoing { method, path, headers, body, host, protocol, repeatable, has_stand_in, upgrade })
+    Ok((Outgoing { method, path, headers, body, host, protocol, repeatable, has_stand_in, upgrade }, watch))
 }
 
 /// Whom the caller addressed: RFC 9112, section 3.2, asks for exactly one `Host` in HTTP/1.1.

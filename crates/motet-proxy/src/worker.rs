@@ -3,6 +3,7 @@
 
 use crate::{
     config::Config,
+    gateway::Gate,
     lane::{Lane, Plan},
     listener::Listener,
     load::Loads,
@@ -45,7 +46,7 @@ pub(crate) struct Open {
 #[derive(Clone)]
 pub(crate) enum Behind {
     Edge(Arc<Plan>),
-    Gateway(Vec<Arc<Plan>>),
+    Gateway(Arc<Gate>, Vec<Arc<Plan>>),
 }
 
 /// One event loop's state.
@@ -129,7 +130,9 @@ impl Worker {
     fn target(self: &Rc<Self>, behind: Behind) -> Target {
         match behind {
             Behind::Edge(plan) => Target::Edge(Lane::open(plan, self)),
-            Behind::Gateway(plans) => Target::gateway(plans.into_iter().map(|plan| Lane::open(plan, self)).collect()),
+            Behind::Gateway(gate, plans) => {
+                Target::gateway(gate, plans.into_iter().map(|plan| Lane::open(plan, self)).collect())
+            }
         }
     }
 

@@ -62,7 +62,7 @@ async fn a_taken_address_is_an_error_that_names_who_holds_it_and_changes_nothing
     let world = World::start(EdgePolicy::default()).await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap();
-    let gateway = GatewaySpec { listen, routes: vec![] };
+    let gateway = GatewaySpec::new(listen, vec![]);
     let error = world.proxy.apply(vec![], Some(gateway)).await.unwrap_err();
     let ApplyError::AddressTaken(taken) = &error else { panic!("{error}") };
     assert_eq!(taken.holder.as_ref().unwrap().pid, std::process::id());
@@ -75,7 +75,7 @@ async fn a_taken_address_is_an_error_that_names_who_holds_it_and_changes_nothing
 #[tokio::test]
 async fn two_data_planes_cannot_share_an_address() {
     let (first, second) = (World::start(EdgePolicy::default()).await, World::start(EdgePolicy::default()).await);
-    let gateway = GatewaySpec { listen: first.address, routes: vec![] };
+    let gateway = GatewaySpec::new(first.address, vec![]);
     let error = second.proxy.apply(vec![], Some(gateway)).await.unwrap_err();
     assert!(matches!(error, ApplyError::AddressTaken(_)), "{error}");
 }

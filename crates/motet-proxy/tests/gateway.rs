@@ -3,7 +3,7 @@
 use crate::world::{Caller, Server, World, empty, full, problem, text};
 use http::{Request, Response, StatusCode};
 use motet_kernel::endpoint::EndpointSet;
-use motet_proxy::{Config, Door, EdgePolicy, GatewaySpec, Protocol, RouteSpec};
+use motet_proxy::{Door, EdgePolicy, GatewaySpec, RouteSpec, gateway::GatewayLimits};
 use std::{net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -31,7 +31,7 @@ fn route(prefix: &str, service: &str, strip_prefix: bool, world: &World) -> Rout
 }
 
 async fn gateway(world: &World, routes: Vec<RouteSpec>) -> SocketAddr {
-    let spec = GatewaySpec { listen: "127.0.0.1:0".parse().unwrap(), routes };
+    let spec = GatewaySpec::new("127.0.0.1:0".parse().unwrap(), routes);
     world.proxy.apply(vec![world.spec(EdgePolicy::default())], Some(spec)).await.unwrap().gateway.unwrap()
 }
 
@@ -99,9 +99,11 @@ async fn the_gateway_says_whom_it_serves_and_believes_nobody_about_it() {
 
 #[tokio::test]
 async fn who_sends_no_request_is_hung_up_on() {
-    let config = Config { gateway_idle: Duration::from_millis(200), ..Config::default() };
-    let world = World::with(EdgePolicy::default(), Protocol::Http1, config).await;
-    let address = gateway(&world, vec![]).await;
+    let world = World::start(EdgePolicy::default()).await;
+    let limit = Duration::from_millis(200);
+    let limits = GatewayLimits { idle: limit, head_timeout: limit, ..GatewayLimits::default() };
+    let spec = GatewaySpec { limits, ..GatewaySpec::new("127.0.0.1:0".parse().unwrap(), vec![]) };
+    let address = world.proxy.apply(vec![], Some(spec)).await.unwrap().gateway.unwrap();
     for beginning in [&b""[..], b"G", b"PR", b"GET / HTTP/1.1\r\nhost: x\r\nx-slow:"] {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(beginning).await.unwrap();
@@ -117,7 +119,7 @@ async fn the_same_route_twice_is_an_error() {
     let (_set, endpoints) = watch::channel(EndpointSet::default());
     let routes = ["/api", "/api/"]
         .map(|prefix| RouteSpec { endpoints: endpoints.clone(), ..route(prefix, "web", false, &world) });
-    let spec = GatewaySpec { listen: "127.0.0.1:0".parse().unwrap(), routes: routes.into() };
+    let spec = GatewaySpec::new("127.0.0.1:0".parse().unwrap(), routes.into());
     let error = world.proxy.apply(vec![], Some(spec)).await.unwrap_err();
     assert_eq!(error.code().to_string(), "MO-proxy-003");
 }

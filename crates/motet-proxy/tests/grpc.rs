@@ -197,7 +197,7 @@ async fn world(policy: EdgePolicy) -> (World, Callee) {
 
 async fn gateway(world: &World) -> SocketAddr {
     let route = RouteSpec::new("/test.Echo", "callee".parse().unwrap(), world.set.subscribe());
-    let spec = GatewaySpec { listen: "127.0.0.1:0".parse().unwrap(), routes: vec![route] };
+    let spec = GatewaySpec::new("127.0.0.1:0".parse().unwrap(), vec![route]);
     world.proxy.apply(vec![world.spec(EdgePolicy::default())], Some(spec)).await.unwrap().gateway.unwrap()
 }
 

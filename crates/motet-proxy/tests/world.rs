@@ -15,7 +15,7 @@ use motet_kernel::{
     id::InstanceId,
     task::{Kind, TaskGroup},
 };
-use motet_proxy::{Config, EdgePolicy, EdgeSpec, Handle, Protocol, Proxy};
+use motet_proxy::{ApplyError, Config, EdgePolicy, EdgeSpec, GatewaySpec, Handle, Protocol, Proxy, RouteSpec};
 use std::{
     future::Future,
     net::SocketAddr,
@@ -84,6 +84,20 @@ impl World {
             let found = endpoints.iter_mut().find(|endpoint| endpoint.instance == instance);
             found.expect("it is listed").state = State::Draining;
         });
+    }
+
+    /// Opens a gateway on a free port, with one route `/` to the callee, changed as the closure says.
+    pub(crate) async fn gateway(&self, change: impl FnOnce(&mut GatewaySpec)) -> SocketAddr {
+        self.try_gateway(change).await.expect("a gateway that can be")
+    }
+
+    /// See [`World::gateway`].
+    pub(crate) async fn try_gateway(&self, change: impl FnOnce(&mut GatewaySpec)) -> Result<SocketAddr, ApplyError> {
+        let route = RouteSpec::new("/", "web".parse().expect("a name"), self.set.subscribe());
+        let mut spec = GatewaySpec::new("127.0.0.1:0".parse().expect("an address"), vec![route]);
+        change(&mut spec);
+        let addresses = self.proxy.apply(vec![self.spec(EdgePolicy::default())], Some(spec)).await?;
+        Ok(addresses.gateway.expect("a gateway"))
     }
 
     fn change(&self, change: impl FnOnce(&mut Vec<Endpoint>)) {

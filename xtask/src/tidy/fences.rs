@@ -16,6 +16,11 @@ pub const TABLE: &[(&[&str], &[&str], &str)] = &[
         "HTTP is served in the data plane and in the control API; everybody else sees ports and values",
     ),
     (
+        &["rustls", "tokio-rustls", "rustls-native-certs", "ring"],
+        &["motet-proxy"],
+        "TLS and signatures are the gateway's; one room for cryptography is one place to look at",
+    ),
+    (
         &["reqwest"],
         &["motet-api", "motet-adapters", "motet"],
         "calls go out from the typed client, the adapters and the binary",

@@ -1,34 +1,39 @@
 //! Finds whom a request is for: at an edge's address there is one answer, at the gateway the longest prefix wins.
 
 use crate::{
+    gateway::Gate,
     lane::{Lane, covers},
     spec::Door,
 };
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 /// What stands behind one listener.
 pub(crate) enum Target {
     /// An edge.
     Edge(Rc<Lane>),
-    /// The gateway's routes, the longest prefix first.
-    Gateway(Vec<Rc<Lane>>),
+    /// The gateway, and its routes, the longest prefix first.
+    Gateway(Arc<Gate>, Vec<Rc<Lane>>),
 }
 
 impl Target {
-    pub(crate) fn gateway(mut routes: Vec<Rc<Lane>>) -> Self {
+    pub(crate) fn gateway(gate: Arc<Gate>, mut routes: Vec<Rc<Lane>>) -> Self {
         routes.sort_by_key(|lane| std::cmp::Reverse(prefix(lane).len()));
-        Self::Gateway(routes)
+        Self::Gateway(gate, routes)
     }
 
-    pub(crate) fn is_gateway(&self) -> bool {
-        matches!(self, Self::Gateway(_))
+    /// The gateway, where it is one.
+    pub(crate) fn gate(&self) -> Option<&Arc<Gate>> {
+        match self {
+            Self::Edge(_) => None,
+            Self::Gateway(gate, _) => Some(gate),
+        }
     }
 
     /// The lane for a path.
     pub(crate) fn find(&self, path: &str) -> Option<Rc<Lane>> {
         match self {
             Self::Edge(lane) => Some(Rc::clone(lane)),
-            Self::Gateway(lanes) => lanes.iter().find(|lane| covers(prefix(lane), path)).cloned(),
+            Self::Gateway(_, lanes) => lanes.iter().find(|lane| covers(prefix(lane), path)).cloned(),
         }
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn edges(system: &System, registry: &Registry) -> Result<(Vec<EdgeSpe
 pub(super) fn gateway(system: &System, registry: &Registry) -> Option<GatewaySpec> {
     let gateway = system.gateway.as_ref()?;
     let routes = gateway.routes.iter().map(|(prefix, at)| route(system, registry, prefix, at));
-    Some(GatewaySpec { listen: gateway.listen, routes: routes.collect() })
+    Some(GatewaySpec::new(gateway.listen, routes.collect()))
 }
 
 fn edge(system: &System, registry: &Registry, name: EdgeName, policy: &Policy, paths: &[PathPolicy]) -> EdgeSpec {
