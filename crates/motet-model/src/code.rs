@@ -51,6 +51,9 @@ codes! {
     INVALID_ENV_NAME = "MO-model-135", "Not a name for an environment variable";
     LONGER_THAN_WHOLE = "MO-model-141", "A time longer than the one around it";
     INVALID_FALLBACK = "MO-model-142", "A fallback that cannot stand in";
+    NOBODY_KNOWN = "MO-model-150", "A route that asks for what nobody has";
+    WEAK_KEY = "MO-model-151", "An API key that can be guessed";
+    OPEN_COOKIES = "MO-model-152", "Cookies for pages of every origin";
     SHARED_STORE = "MO-model-201", "Two services share a store";
     CALL_CYCLE = "MO-model-202", "Services that call each other in a circle";
     NO_CONTRACT = "MO-model-203", "A call to a service without a contract";

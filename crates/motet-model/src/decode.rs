@@ -50,7 +50,7 @@ pub(crate) fn system(tree: &Node, frame: &Frame<'_>) -> Option<System> {
         dir: frame.dir.to_owned(),
         profiles: frame.profiles.clone(),
         services,
-        gateway: tree.get("gateway").and_then(|node| gateway::gateway(tree, node)),
+        gateway: tree.get("gateway").and_then(|node| gateway::gateway(tree, node, frame)),
         engines: Engines { stores: Stores { postgres: postgres_url(tree) } },
         contexts,
     })

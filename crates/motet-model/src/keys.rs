@@ -8,6 +8,7 @@ pub(crate) mod accept;
 pub(crate) mod amount;
 pub(crate) mod edge;
 pub(crate) mod fallback;
+pub(crate) mod gateway;
 pub(crate) mod policy;
 pub(crate) mod probe;
 pub(crate) mod retry;
@@ -48,6 +49,8 @@ pub(crate) enum KeyKind {
     UrlPath,
     /// Names of header fields.
     Header,
+    /// Names of a token's claims.
+    Claim,
 }
 
 /// A map with known keys.

@@ -4,6 +4,7 @@
 //! One file per subject. Each looks at the resolved system for what is meant and at the tree for where it stands.
 
 mod fallbacks;
+mod gateway;
 mod paths;
 mod policies;
 mod ports;
@@ -60,4 +61,5 @@ pub(crate) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     paths::check(subject, findings);
     stores::check(subject, findings);
     policies::check(subject, findings);
+    gateway::check(subject, findings);
 }

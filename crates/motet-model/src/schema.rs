@@ -10,6 +10,7 @@ const ID: &str = "urn:motet:schema:definition:1";
 const SERVICE_ID: &str = "urn:motet:schema:service:1";
 const NAME: &str = "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$";
 const DURATION: &str = "^ *([0-9]+(\\.[0-9]+)? *(ns|us|µs|ms|s|m|h|d|w|[a-z]+) *)+$";
+const SIZE: &str = "^ *[0-9]+(\\.[0-9]+)? *([kKmMgGtT]i?)?[bB]? *$";
 
 /// The schema of `motet.yaml`, as it is kept in `schema/motet.schema.json`.
 pub fn schema() -> String {
@@ -120,6 +121,7 @@ impl Writer {
                     KeyKind::Name | KeyKind::Service => schema["propertyNames"] = json!({ "pattern": NAME }),
                     KeyKind::UrlPath => schema["propertyNames"] = json!({ "pattern": "^/" }),
                     KeyKind::Header => schema["propertyNames"] = json!({ "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" }),
+                    KeyKind::Claim => schema["propertyNames"] = json!({ "minLength": 1 }),
                     KeyKind::Variable => schema["propertyNames"] = json!({ "pattern": "^[^=\\s]+$" }),
                 }
                 schema
@@ -152,6 +154,13 @@ fn single(kind: Kind) -> Value {
         Kind::Text | Kind::Command | Kind::File | Kind::Folder => {
             json!({ "type": ["string", "number", "boolean"], "minLength": 1 })
         }
+        Kind::SizeOrUnlimited => or_variable(
+            json!({ "type": ["integer", "string"], "pattern": format!("{SIZE}|^unlimited$"), "minimum": 1 }),
+        ),
+        Kind::Origin => or_variable(json!({ "type": "string", "pattern": "^(\\*$|https?://)" })),
+        Kind::Sha256 => or_variable(json!({ "type": ["string", "integer"], "pattern": "^[0-9a-fA-F]{64}$" })),
+        Kind::Scope => json!({ "type": "string", "pattern": "^[^\\s]+$" }),
+        Kind::Document => or_variable(json!({ "type": "string", "pattern": "^https?://" })),
         Kind::Glob | Kind::Regex => json!({ "type": "string", "minLength": 1 }),
         Kind::EnvValue => json!({ "type": ["string", "number", "boolean"] }),
         Kind::Name | Kind::Service => or_variable(json!({ "type": "string", "pattern": NAME })),

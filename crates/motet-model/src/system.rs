@@ -2,6 +2,7 @@
 //!
 //! These types are plain data without positions; where a value came from is kept beside them by the resolver and not needed to run a system.
 
+pub mod gateway;
 pub mod policy;
 
 use motet_kernel::name::{ContextName, ProfileName, ServiceName, SystemName};
@@ -248,6 +249,16 @@ pub struct Gateway {
     pub listen: SocketAddr,
     /// What it lets in: path prefixes, the longest wins.
     pub routes: BTreeMap<String, Route>,
+    /// What it needs to speak TLS.
+    pub tls: Option<gateway::Tls>,
+    /// How much a caller may ask.
+    pub limits: gateway::Limits,
+    /// Which pages of other origins may read answers. `None`: services say so themselves.
+    pub cors: Option<gateway::Cors>,
+    /// API keys, by name.
+    pub keys: BTreeMap<String, gateway::ApiKey>,
+    /// Whose tokens are believed.
+    pub issuers: Vec<gateway::Issuer>,
 }
 
 /// A public way in.
@@ -261,6 +272,12 @@ pub struct Route {
     pub policy: Policy,
     /// Where some paths behave otherwise, as the service sees them.
     pub paths: Vec<PathPolicy>,
+    /// Who may use it.
+    pub access: gateway::Access,
+    /// Which pages of other origins may read its answers, where it is not as the gateway says.
+    pub cors: Option<gateway::Cors>,
+    /// What a request's body may be: the gateway's limit, or its own.
+    pub body: gateway::Body,
 }
 
 /// What stands behind each capability.

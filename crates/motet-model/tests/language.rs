@@ -58,6 +58,12 @@ fn a_definition_that_says_everything_is_understood_as_it_was_meant() {
     let gateway = loaded.system.gateway.as_ref().expect("written");
     assert!(gateway.routes["/api"].strip_prefix);
     assert_eq!(gateway.routes["/api"].policy.timeout, Duration::from_secs(60));
+    let upload = &gateway.routes["/upload"];
+    assert_eq!((upload.body.max, upload.body.rate), (Some(2 << 30), None));
+    assert_eq!(gateway.routes["/api"].body.max, None, "as at the gateway");
+    assert_eq!(gateway.issuers.len(), 2);
+    let shown = format!("{gateway:?}");
+    assert!(!shown.contains("0123456789abcdef"), "a secret shows:\n{shown}");
     let server = loaded.system.engines.stores.postgres.as_deref();
     assert_eq!(server, Some("postgres://admin:secret@localhost:5432/postgres"));
 }
@@ -86,6 +92,11 @@ fn what_is_not_written_has_the_default_that_the_table_promises() {
     let gateway = system.gateway.as_ref().expect("written");
     assert_eq!(gateway.listen, ([127, 0, 0, 1], 8080).into());
     assert!(!gateway.routes["/"].strip_prefix);
+    let limits = &gateway.limits;
+    assert_eq!((limits.uri, limits.head, limits.fields, limits.streams), (8192, 32 * 1024, 100, 128));
+    assert_eq!((limits.body.max, limits.body.rate), (Some(64 << 20), Some(256)));
+    assert_eq!(gateway.routes["/"].body, limits.body);
+    assert!(gateway.tls.is_none() && gateway.cors.is_none() && gateway.keys.is_empty() && gateway.issuers.is_empty());
 }
 
 /// What examples are laid over, so that each of them changes something.
@@ -108,7 +119,14 @@ services:
   migrate: { once: true, process: { command: ./migrate } }
 gateway:
   routes:
-    /: { <<: *base, to: api }
+    /: { <<: *base, to: api, cors: { origins: ["https://base.org"] } }
+  tls: { certificate: base.pem, key: base.pem }
+  cors: { origins: ["https://base.org"] }
+  keys:
+    hashed: { sha256: 0000000000000000000000000000000000000000000000000000000000000000 }
+    told: { secret: base-base-base-base }
+    ci: { secret: base-base-base-base }
+  jwt: { issuer: base, audience: base, jwks: { url: "https://base.org/keys" } }
 engines:
   stores: { postgres: { url: "postgres://base@localhost/base" } }
 profiles:
@@ -119,7 +137,7 @@ const SILENT: &[&str] = &["motet", "system", "about", "profiles", "services.*.in
 
 #[test]
 fn every_key_of_the_table_is_understood_and_its_example_changes_what_it_says() {
-    let env = [("POSTGRES_ADMIN_URL", "postgres://admin@db/postgres")];
+    let env = [("POSTGRES_ADMIN_URL", "postgres://admin@db/postgres"), ("CI_KEY", "0123456789abcdef")];
     let plain = |system: System| System { profiles: Vec::new(), ..system };
     let base = load_with(&[("/motet.yaml", BASE)], &[], &env).unwrap_or_else(|problems| panic!("{problems}")).system;
     for key in explain::keys() {
@@ -148,6 +166,8 @@ fn at_path(path: &str, example: &str) -> String {
             ("*", Some("uses")) => "embedder",
             ("*", Some("routes")) => "/",
             ("*", Some("paths")) => "/path",
+            ("*", Some("keys")) if parts.get(depth + 1) == Some(&"sha256") => "hashed",
+            ("*", Some("keys")) => "told",
             (name, _) => name,
         };
         text.push_str(&format!("{}{name}:\n", "  ".repeat(depth + 2)));

@@ -176,6 +176,12 @@ fn a_reach_into_what_another_context_keeps_for_itself_is_found() {
 fn a_gateway_that_others_reach_is_found() {
     assert_eq!(codes(&with("gateway:", "gateway:\n  listen: 0.0.0.0:8080")), ["MO-model-208"]);
     assert_eq!(codes(&with("gateway:", "gateway:\n  listen: \"[::1]:8080\"")), [""; 0]);
+    let open = "gateway:\n  listen: 0.0.0.0:8080\n";
+    let (tls, keys) = ("  tls: { certificate: c.pem, key: k.pem }\n", "  keys: { ci: { secret: 0123456789abcdef } }\n");
+    let with_all = |parts: &[&str]| codes(&with("gateway:\n", &parts.concat()));
+    assert_eq!(with_all(&[open, tls]), ["MO-model-208"], "everybody is let in");
+    assert_eq!(with_all(&[open, keys]), ["MO-model-208"], "nothing is encrypted");
+    assert_eq!(with_all(&[open, tls, keys]), [""; 0]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn a_profile_merges_maps_replaces_values_and_removes_with_null() {
     assert_eq!(embedder.build, None);
     let web = &system.services["web"];
     assert_eq!((web.env["KEY"].as_str(), web.env["PRICE"].as_str()), ("prod", "$5"));
-    assert_eq!(system.gateway.as_ref().map(|gateway| gateway.routes.len()), Some(2));
+    assert_eq!(system.gateway.as_ref().map(|gateway| gateway.routes.len()), Some(4));
     assert_eq!(system.profiles.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["production"]);
 }
 

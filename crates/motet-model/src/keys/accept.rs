@@ -145,6 +145,7 @@ impl Acceptor<'_> {
             KeyKind::UrlPath => self.scalar(&scalar, entry.key_span, Kind::UrlPath, "the path"),
             KeyKind::Header => self.scalar(&scalar, entry.key_span, Kind::HeaderName, "the name"),
             KeyKind::Service => {}
+            KeyKind::Claim => self.scalar(&scalar, entry.key_span, Kind::Text, "the claim"),
             KeyKind::Variable => {
                 let key = &*entry.key;
                 if key.is_empty() || key.contains(['=', '\0']) || key.contains(char::is_whitespace) {
@@ -264,7 +265,7 @@ pub(crate) fn words(shape: &Shape) -> String {
         Shape::One(kind) => kind.words(),
         Shape::Fields(_) => "a map".into(),
         Shape::Map(KeyKind::Service | KeyKind::Name, _) => "a map by name".into(),
-        Shape::Map(KeyKind::Variable, _) => "a map of `NAME: value`".into(),
+        Shape::Map(KeyKind::Variable | KeyKind::Claim, _) => "a map of `NAME: value`".into(),
         Shape::Map(KeyKind::UrlPath, _) => "a map by path".into(),
         Shape::Map(KeyKind::Header, _) => "a map of header fields".into(),
         Shape::Any => "any value".into(),

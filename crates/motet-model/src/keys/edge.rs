@@ -1,6 +1,6 @@
 //! The keys of an edge (`uses`) and of a route: a policy, and what else each of them says.
 
-use super::{Fields, Key, Kind, Shape, policy};
+use super::{Fields, Key, Kind, Shape, gateway, policy};
 
 static EDGE_KEYS: [Key; 16] = policy::joined(&[policy::PATHS, policy::WAIT]);
 
@@ -20,7 +20,15 @@ pub(crate) const STRIP_PREFIX: Key = Key::with(
 .because("a service that sees the path that the browser sees builds links that work")
 .example("strip_prefix: true");
 
-static ROUTE_KEYS: [Key; 17] = policy::joined(&[policy::PATHS, TO, STRIP_PREFIX]);
+static ROUTE_KEYS: [Key; 21] = policy::joined(&[
+    policy::PATHS,
+    TO,
+    STRIP_PREFIX,
+    gateway::ACCESS,
+    gateway::CORS,
+    gateway::BODY,
+    gateway::BODY_RATE,
+]);
 
 pub(crate) static ROUTE: Fields =
     Fields { what: "a route", id: "route", keys: &ROUTE_KEYS, one_of: &[], one_needed: false };

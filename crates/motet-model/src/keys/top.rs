@@ -1,6 +1,6 @@
 //! The keys of the top level, of contexts, of the gateway and of engines.
 
-use super::{Fields, Key, KeyKind, Kind, Shape, edge, service};
+use super::{Fields, Key, KeyKind, Kind, Shape, edge, gateway, service};
 
 pub(crate) const MOTET: Key =
     Key::required("motet", Shape::One(Kind::Version), "The version of this language. There is one so far: 1.")
@@ -71,7 +71,7 @@ pub(crate) const ROUTES: Key = Key::without(
 static GATEWAY_FIELDS: Fields = Fields {
     what: "the gateway",
     id: "gateway",
-    keys: &[LISTEN, ROUTES, service::ALLOW],
+    keys: &[LISTEN, ROUTES, gateway::TLS, gateway::LIMITS, gateway::CORS, gateway::KEYS, gateway::JWT, service::ALLOW],
     one_of: &[],
     one_needed: false,
 };

@@ -1,5 +1,7 @@
 //! Single values: what a text, a number or a truth value under a key may be, and what to say when it isn't.
 
+pub(crate) mod door;
+
 use super::amount;
 use crate::{code, source::tree::Scalar, spelling};
 use globset::Glob;
@@ -48,6 +50,16 @@ pub(crate) enum Kind {
     EnvValue,
     /// The code of a lint.
     Lint,
+    /// A size, or `unlimited`.
+    SizeOrUnlimited,
+    /// An origin of pages.
+    Origin,
+    /// A SHA-256 in hexadecimal.
+    Sha256,
+    /// A scope of a key or token.
+    Scope,
+    /// The URL of a document.
+    Document,
     /// The version of the language.
     Version,
     /// A share with a percent sign.
@@ -106,13 +118,18 @@ impl Kind {
             Self::Folder => "the path of a folder".into(),
             Self::EnvValue => "a text, a number, or `true` or `false`".into(),
             Self::Lint => "the code of a lint".into(),
+            Self::SizeOrUnlimited => "a size, or `unlimited`".into(),
+            Self::Origin => "an origin".into(),
+            Self::HeaderName => "the name of a header field".into(),
+            Self::Sha256 => "a SHA-256 in hexadecimal".into(),
+            Self::Scope => "a scope".into(),
+            Self::Document => "the URL of a document (http://…, https://…)".into(),
             Self::Version => "1".into(),
             Self::Percent { min, max } => format!("a share from {min}% to {max}%"),
             Self::Size { .. } => "a size".into(),
             Self::Rate => "a rate".into(),
             Self::NumberOr { min, max, word } => format!("a whole number from {min} to {max}, or `{word}`"),
             Self::HeaderValue => "the value of a header field".into(),
-            Self::HeaderName => "the name of a header field".into(),
         }
     }
 
@@ -151,6 +168,11 @@ impl Kind {
             Self::Choice(choices) => check_choice(text, choices),
             Self::Listen => check_listen(text),
             Self::Lint => check_lint(text),
+            Self::SizeOrUnlimited => door::check_size_or_unlimited(text),
+            Self::Origin => door::check_origin(text),
+            Self::Sha256 => door::check_sha256(text),
+            Self::Scope => door::check_scope(text),
+            Self::Document => door::check_document(text),
             Self::Version => check_version(text),
             Self::Percent { min, max } => amount::check_percent(text, min, max),
             Self::Size { min, max } => amount::check_size(text, min, max),

@@ -1,7 +1,12 @@
 //! Lints about who reaches what: services that nobody reaches, a gateway that everybody reaches.
 
 use super::{Lint, calls::stand_ins};
-use crate::{code, finding::Finding, rules::Subject, system::Run};
+use crate::{
+    code,
+    finding::Finding,
+    rules::Subject,
+    system::{Run, gateway::Access},
+};
 use std::collections::BTreeSet;
 
 pub(super) fn check(subject: &Subject<'_>, lints: &mut Vec<Lint>) {
@@ -38,12 +43,26 @@ fn open_gateway(subject: &Subject<'_>, lints: &mut Vec<Lint>) {
     if gateway.listen.ip().is_loopback() {
         return;
     }
+    let mut missing = Vec::new();
+    if gateway.tls.is_none() {
+        missing.push(
+            "nothing is encrypted: write `tls: { certificate: …, key: … }`, unless something before it does that",
+        );
+    }
+    let knows_nobody = gateway.keys.is_empty() && gateway.issuers.is_empty();
+    if knows_nobody && gateway.routes.values().any(|route| route.access == Access::Default) {
+        missing.push("everybody is let in: write `keys` or `jwt`, or `access: open` at routes that are for everybody");
+    }
+    if missing.is_empty() {
+        return;
+    }
     let span =
         subject.tree.at(&["gateway", "listen"]).map_or_else(|| subject.place(&["gateway", "listen"]), |node| node.span);
     let finding = Finding::warning(code::OPEN_GATEWAY, format!("others on the network reach the gateway at {}", gateway.listen))
         .at(span, "not a loopback address")
         .help(format!(
-            "listen on `127.0.0.1:{}` for development; where it is meant, say so under `gateway`: `allow: [{{ lint: {}, because: … }}]`",
+            "{}; for development, listen on `127.0.0.1:{}`; where it is meant, say so under `gateway`: `allow: [{{ lint: {}, because: … }}]`",
+            missing.join("; "),
             gateway.listen.port(),
             code::OPEN_GATEWAY
         ));

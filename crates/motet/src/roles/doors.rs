@@ -1,6 +1,6 @@
 //! What the data plane is to hold open for a definition: an address per edge, one for the operator's calls to each service, and the gateway.
 
-use crate::roles::{policies, translate};
+use crate::roles::{gateway, policies, translate};
 use anyhow::{Context as _, Result};
 use motet_kernel::{endpoint::EdgeName, name::ServiceName};
 use motet_model::system::{
@@ -36,10 +36,12 @@ pub(super) fn edges(system: &System, registry: &Registry) -> Result<(Vec<EdgeSpe
 }
 
 /// The public door, if there is one.
-pub(super) fn gateway(system: &System, registry: &Registry) -> Option<GatewaySpec> {
-    let gateway = system.gateway.as_ref()?;
-    let routes = gateway.routes.iter().map(|(prefix, at)| route(system, registry, prefix, at));
-    Some(GatewaySpec::new(gateway.listen, routes.collect()))
+pub(super) fn gateway(system: &System, registry: &Registry) -> Result<Option<GatewaySpec>> {
+    let Some(gateway) = &system.gateway else { return Ok(None) };
+    let grace = gateway.limits.body_grace;
+    let routes = gateway.routes.iter();
+    let routes = routes.map(|(prefix, at)| gateway::guard(at, grace, route(system, registry, prefix, at)));
+    gateway::gateway(gateway, routes.collect::<Result<_>>()?).map(Some)
 }
 
 fn edge(system: &System, registry: &Registry, name: EdgeName, policy: &Policy, paths: &[PathPolicy]) -> EdgeSpec {

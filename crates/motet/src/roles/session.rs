@@ -222,7 +222,7 @@ impl Shared {
     /// Opens an address for each edge and the gateway; returns the addresses.
     async fn open_edges(&self, system: &System) -> Result<BTreeMap<EdgeName, String>> {
         let (specs, mut addresses) = doors::edges(system, &self.registry)?;
-        let opened = self.traffic.apply(specs, doors::gateway(system, &self.registry)).await?;
+        let opened = self.traffic.apply(specs, doors::gateway(system, &self.registry)?).await?;
         addresses.extend(opened.edges.into_iter().map(|(name, address)| (name, format!("http://{address}"))));
         Ok(addresses)
     }

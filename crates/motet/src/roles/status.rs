@@ -72,7 +72,11 @@ pub(crate) fn show(facts: &Facts<'_>) -> wire::System {
         started_at: facts.started_at.to_string(),
         phase: phase(facts, &services),
         gateway: system.gateway.as_ref().map(|gateway| wire::Gateway {
-            url: format!("http://{}", facts.gateway.unwrap_or(gateway.listen)),
+            url: format!(
+                "{}://{}",
+                if gateway.tls.is_some() { "https" } else { "http" },
+                facts.gateway.unwrap_or(gateway.listen)
+            ),
             routes: gateway
                 .routes
                 .iter()
