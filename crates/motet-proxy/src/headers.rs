@@ -54,6 +54,20 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Leaves of an answer's length what is true of it, before [`strip_hop_by_hop`]: nothing beside chunks, which count instead (RFC 9112,
+/// section 6.3), and one number of a list of equal ones (RFC 9110, section 8.6); of others nothing comes so far.
+pub(crate) fn say_length_once(headers: &mut HeaderMap) {
+    let Some(length) = headers.get(header::CONTENT_LENGTH) else { return };
+    let first = length.as_bytes().split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
+    } else if first.len() < length.len()
+        && let Ok(first) = HeaderValue::from_bytes(first)
+    {
+        headers.insert(header::CONTENT_LENGTH, first);
+    }
+}
+
 /// The protocol that is asked for with `Connection: upgrade` (RFC 9110, section 7.8).
 pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let protocol = headers.get(header::UPGRADE)?;

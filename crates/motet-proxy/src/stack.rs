@@ -107,6 +107,7 @@ async fn pass(case: &Case<'_>, record: Record, passage: &Passage, request: Reque
             record.answered(response.status(), journey);
             // The version is a matter of each hop too (RFC 9110, section 2.5): an HTTP/1.0 instance must not cost the caller its connection.
             let received = std::mem::replace(response.version_mut(), Version::HTTP_11);
+            headers::say_length_once(response.headers_mut());
             headers::strip_hop_by_hop(response.headers_mut());
             journey.stamp(response.headers_mut());
             // An answer with a natural end must reach it by the deadline; a stream may go on while something comes.
