@@ -44,6 +44,8 @@ mod door;
 pub mod error;
 pub mod fault;
 mod flight;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod gateway;
 mod grpc;
 mod headers;

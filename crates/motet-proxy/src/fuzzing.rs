@@ -1,0 +1,79 @@
+//! One door for the fuzzer to everything here that reads what strangers write into header fields. What must hold for every input is asserted
+//! behind it, so the fuzzer finds lies as well as panics; a bounded run of random and mutated inputs is an ordinary test below.
+
+use crate::{grpc, headers, stage::trace, trace_context::TraceContext};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use std::{net::Ipv4Addr, time::Duration};
+
+/// Takes lines of `name: value` for a request's fields and does with them what a request's way does.
+pub fn fields(input: &[u8]) {
+    let mut given = HeaderMap::new();
+    for line in input.split(|byte| *byte == b'\n').take(100) {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        let (name, value) =
+            (HeaderName::from_bytes(&line[..colon]), HeaderValue::from_bytes(line[colon + 1..].trim_ascii()));
+        if let (Ok(name), Ok(value)) = (name, value) {
+            given.append(name, value);
+        }
+    }
+    assert!(headers::urgency(&given).is_none_or(|urgency| urgency <= 7));
+    let _ = (headers::upgrade(&given), headers::deadline(&given), grpc::is_grpc(&given), grpc::status(&given));
+
+    let wait = grpc::timeout(&given).unwrap_or_default();
+    assert!(wait <= Duration::from_secs(99_999_999 * 3600));
+    grpc::set_timeout(&mut given, wait);
+    let read = grpc::timeout(&given).expect("what we write can be read");
+    assert!(read <= wait && wait - read < Duration::from_secs(1) || wait > Duration::from_secs(99_999_999));
+
+    trace::continue_or_begin(&mut given);
+    assert!(TraceContext::parse(given["traceparent"].as_bytes()).is_some());
+
+    let host = given.get(header::HOST).cloned();
+    headers::set_forwarded(&mut given, Ipv4Addr::LOCALHOST.into(), "https", host.as_ref());
+    let is_chunked = given.contains_key(header::TRANSFER_ENCODING);
+    headers::say_length_once(&mut given);
+    let length = given.get(header::CONTENT_LENGTH).cloned();
+    assert!(length.as_ref().is_none_or(|length| !is_chunked && !length.as_bytes().contains(&b',')));
+    headers::strip_hop_by_hop(&mut given);
+    for gone in ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"] {
+        assert!(!given.contains_key(gone), "{gone}");
+    }
+    assert_eq!((given.get(header::CONTENT_LENGTH), given.get(header::HOST)), (length.as_ref(), host.as_ref()));
+    assert!(given.get(header::TE).is_none_or(|te| te == "trailers"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fields;
+    use proptest::prelude::*;
+
+    const SEED: &str = "host: example.org:80\nconnection: keep-alive, x-a, host, content-length\nx-a: 1\nte: gzip;q=0.5, trailers\n\
+        content-length: 5, 5\ntransfer-encoding: chunked\nupgrade: websocket\npriority: i, u=1;a=b, u=9\n\
+        x-motet-deadline-ms: 18446744073709551615\ngrpc-timeout: 99999999H\ngrpc-status: 14\n\
+        content-type: application/grpc+proto\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\n\
+        tracestate: a=b\n";
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn no_fields_break_a_promise(
+            name in "(connection|te|priority|x-motet-deadline-ms|grpc-timeout|grpc-status|traceparent|content-length|host|content-type)",
+            value in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
+            fields(&[name.as_bytes(), b":", &value].concat());
+        }
+
+        #[test]
+        fn no_mutation_of_common_fields_breaks_a_promise(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), any::<bool>()), 1..8),
+        ) {
+            let mut bytes = SEED.as_bytes().to_vec();
+            for (at, byte, inserts) in changes {
+                let at = at.index(bytes.len());
+                if inserts { bytes.insert(at, byte) } else { bytes[at] = byte }
+            }
+            fields(&bytes);
+        }
+    }
+}
