@@ -29,6 +29,36 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
+/// Which of the fields that a stage asks for are there at all: one pass over the names instead of a hashed search for each
+/// question. Most messages have none of them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Seen {
+    /// One that belongs to one hop.
+    pub(crate) hop: bool,
+    /// `traceparent` or `tracestate`.
+    pub(crate) trace: bool,
+    pub(crate) deadline: bool,
+    pub(crate) priority: bool,
+}
+
+impl Seen {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let mut seen = Self::default();
+        for name in headers.keys() {
+            match name.as_str() {
+                "connection" | "te" | "transfer-encoding" | "upgrade" | "keep-alive" | "proxy-connection" => {
+                    seen.hop = true;
+                }
+                "traceparent" | "tracestate" => seen.trace = true,
+                "x-motet-deadline-ms" => seen.deadline = true,
+                "priority" => seen.priority = true,
+                _ => {}
+            }
+        }
+        seen
+    }
+}
+
 /// Takes off what belongs to one hop. `Connection` may name further fields, but not those that frame or address the message:
 /// a caller must not be able to make us drop them.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {

@@ -13,6 +13,7 @@ use crate::{
     stats::Shard,
     worker::Worker,
 };
+use http::HeaderValue;
 use motet_kernel::{endpoint::EndpointSet, name::ServiceName};
 use std::{
     cell::{Cell, RefCell},
@@ -30,6 +31,8 @@ use tokio::{
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) door: Door,
+    /// What the callee is told of who calls.
+    pub(crate) caller: HeaderValue,
     /// The door's own policy first, then those of its paths, the longest prefix first. Never empty.
     pub(crate) policies: Vec<Held>,
     pub(crate) protocol: Protocol,

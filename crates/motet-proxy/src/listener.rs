@@ -143,7 +143,8 @@ async fn serve(arrival: Arrival, mut stream: TcpStream) -> Result<(), Failure> {
     let io = TokioIo::new(stream);
     let service = service_fn(move |request| {
         let arrival = arrival.clone();
-        async move { Ok::<_, Infallible>(stack::serve(&arrival, request).await) }
+        // Boxed, because hyper moves it about and keeps room for one as long as the connection lives.
+        Box::pin(async move { Ok::<_, Infallible>(stack::serve(&arrival, request).await) })
     });
     if speaks_http2 {
         let mut builder = http2::Builder::new(LocalSpawn);

@@ -16,6 +16,7 @@ use crate::{
     stats::DoorStats,
     worker::{self, Behind, Command, Open},
 };
+use http::HeaderValue;
 use motet_kernel::{
     endpoint::{EdgeName, EndpointSet},
     id::InstanceId,
@@ -283,13 +284,15 @@ impl Change {
         }
         paths.sort_by_key(|path| std::cmp::Reverse(path.prefix.trim_end_matches('/').len()));
         state.keep_limits(|prefix| paths.iter().any(|path| path.prefix == prefix));
+        let caller = HeaderValue::from_str(door.caller()).expect("names are letters, digits, hyphens");
         let stand_in = |(name, callee): (ServiceName, Callee)| {
             let policy = fallback::policy(policy.timeout);
             let state = Arc::new(DoorState::new(self.workers));
             let held = Held { prefix: String::new(), limits: state.limits("", &policy, &policy), policy };
             let Callee { protocol, endpoints } = callee;
-            let (door, policies, fallbacks) = (door.clone(), vec![held], BTreeMap::new());
-            (name, Arc::new(Plan { door, policies, protocol, strip: strip.clone(), endpoints, state, fallbacks }))
+            let (door, caller, strip) = (door.clone(), caller.clone(), strip.clone());
+            let (policies, fallbacks) = (vec![held], BTreeMap::new());
+            (name, Arc::new(Plan { door, caller, policies, protocol, strip, endpoints, state, fallbacks }))
         };
         let fallbacks = fallbacks.into_iter().map(stand_in).collect();
         let own = PathPolicy { prefix: String::new(), policy: policy.clone() };
@@ -299,7 +302,7 @@ impl Change {
             prefix,
         });
         let policies = policies.collect();
-        Ok(Arc::new(Plan { door, policies, protocol, strip, endpoints, state, fallbacks }))
+        Ok(Arc::new(Plan { door, caller, policies, protocol, strip, endpoints, state, fallbacks }))
     }
 
     fn open(&mut self, place: Place, listen: Option<SocketAddr>, behind: Behind) -> Result<(), ApplyError> {

@@ -11,11 +11,12 @@ use crate::{
     body::{Inbound, Reply, Source},
     flight::{End, Flight},
     gateway::{Passage, Watch},
-    grpc, headers,
+    grpc,
+    headers::{self, Seen},
     journey::Journey,
     lane::Lane,
     listener::Arrival,
-    policy::{Fallback, streams},
+    policy::{Fallback, Limit, streams},
     rescue::{self, Cause},
     spec::{Door, Protocol},
     stage::{
@@ -38,7 +39,8 @@ pub(crate) async fn serve(arrival: &Arrival, mut request: Request<Incoming>) -> 
     let journey = Journey::begin();
 
     // trace: first, so that every answer belongs to a trace, refusals too.
-    trace::continue_or_begin(request.headers_mut());
+    let seen = Seen::of(request.headers());
+    trace::continue_or_begin(request.headers_mut(), seen);
 
     // route: before all that counts, limits or waits, because each of these is per edge.
     let target = arrival.listener.target();
@@ -55,14 +57,14 @@ pub(crate) async fn serve(arrival: &Arrival, mut request: Request<Incoming>) -> 
 
     // record: around all that follows, so that what it refuses is counted like what it answers.
     let record = Record::begin(Rc::clone(&lane), rule);
-    let case = Case { arrival, lane: &lane, rule, journey: &journey, is_grpc };
+    let case = Case { arrival, lane: &lane, rule, journey: &journey, is_grpc, seen };
 
     // admit: at the gateway only, and before anything waits for it or is spent on it: a request from outside is measured, asked who sends it,
     // and turned away or answered (a preflight) here.
     let gate = target.gate();
     let mut passage = gate.map(|gate| gate.passage(&lane.plan.door, &request)).unwrap_or_default();
     let admission = match gate {
-        Some(gate) => gate.admit(&lane.plan.door, &mut request, &mut passage).await,
+        Some(gate) => Box::pin(gate.admit(&lane.plan.door, &mut request, &mut passage)).await,
         None => Ok(None),
     };
     let mut response = match admission {
@@ -85,6 +87,7 @@ struct Case<'a> {
     rule: usize,
     journey: &'a Journey,
     is_grpc: bool,
+    seen: Seen,
 }
 
 fn refuse(cause: &Cause, case: &Case<'_>, record: Record) -> Response<Reply> {
@@ -108,7 +111,9 @@ async fn pass(case: &Case<'_>, record: Record, passage: &Passage, request: Reque
             // The version is a matter of each hop too (RFC 9110, section 2.5): an HTTP/1.0 instance must not cost the caller its connection.
             let received = std::mem::replace(response.version_mut(), Version::HTTP_11);
             headers::say_length_once(response.headers_mut());
-            headers::strip_hop_by_hop(response.headers_mut());
+            if Seen::of(response.headers()).hop {
+                headers::strip_hop_by_hop(response.headers_mut());
+            }
             journey.stamp(response.headers_mut());
             // An answer with a natural end must reach it by the deadline; a stream may go on while something comes.
             let streams = upgrade.is_some() || streams(response.headers());
@@ -140,13 +145,13 @@ async fn admitted(
     passage: &Passage,
     mut request: Request<Incoming>,
 ) -> Result<(Answer, Option<Upgrade>), Cause> {
-    let Case { arrival, lane, rule, journey, is_grpc } = *case;
+    let Case { arrival, lane, rule, journey, is_grpc, seen } = *case;
     let rules = lane.rules(rule);
     // deadline: around waiting for a place, all tries and their pauses: it is what the caller will wait, however often we try.
     let caller_waits = match lane.plan.door {
         _ if is_grpc => grpc::timeout(request.headers()),
-        Door::Edge(_) => headers::deadline(request.headers()),
-        Door::Route { .. } => None,
+        Door::Edge(_) if seen.deadline => headers::deadline(request.headers()),
+        _ => None,
     };
     let deadline = Deadline::new(journey.started(), rules.policy.timeout, caller_waits);
     let cx = Context { lane, rules, journey, deadline, grpc: is_grpc };
@@ -154,12 +159,14 @@ async fn admitted(
     // rate: before anything is spent on a request that comes too soon. Not a failure of the callee, so no fallback helps.
     rate::admit(&cx, request.headers(), arrival.peer.ip())?;
 
-    let wants_upgrade = headers::upgrade(request.headers()).filter(|_| request.version() == Version::HTTP_11);
+    let may_upgrade = seen.hop && request.version() == Version::HTTP_11;
+    let wants_upgrade = if may_upgrade { headers::upgrade(request.headers()) } else { None };
     let caller = wants_upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
     let (outgoing, upload) = outgoing(arrival, &cx, passage, request, wants_upgrade)?;
+    let urgency = if seen.priority { limit::urgency(&cx, &outgoing.headers.borrow()) } else { rules.policy.priority };
 
     // fallback: around all that can fail for the callee's sake, waiting for a place too; outside the deadline, which may be what failed.
-    let outcome = limited(&cx, &outgoing).await.map_err(|cause| upload.verdict().unwrap_or(cause));
+    let outcome = limited(&cx, &outgoing, urgency).await.map_err(|cause| upload.verdict().unwrap_or(cause));
     let mut answer = fallback::instead(&cx, &outgoing, outcome).await?;
     upload.answered();
     outgoing.body.seal();
@@ -174,20 +181,20 @@ async fn admitted(
     }
 }
 
-async fn limited(cx: &Context<'_>, outgoing: &Outgoing) -> Result<Answer, Cause> {
+async fn limited(cx: &Context<'_>, outgoing: &Outgoing, urgency: u8) -> Result<Answer, Cause> {
     // limit: before an instance is chosen, because who waits for a place should choose when it has one.
-    let permit = {
-        let place = limit::urgency(cx, &outgoing.headers.borrow());
-        limit::enter(cx, place).await?
-    };
-    let entered = Instant::now();
+    let permit = limit::enter(cx, urgency).await?;
+    let adapts = matches!(cx.rules.policy.concurrency.limit, Limit::Adaptive { .. });
+    let entered = adapts.then(Instant::now);
 
     // retry: inside the deadline, outside the choice of an instance, so that each try may choose another one. It calls hedge (once or twice
     // at a time), balance (who: also leaves out who is ejected), connect (how; fault in its place), classify (what came of it).
     let outcome = cx.deadline.bound(pin!(retry::run(cx, outgoing))).await;
     match outcome {
         Ok(mut answer) => {
-            permit.answered(entered.elapsed());
+            if let Some(entered) = entered {
+                permit.answered(entered.elapsed());
+            }
             answer.held.permit = Some(permit);
             Ok(answer)
         }
@@ -216,14 +223,13 @@ fn outgoing(
         return Err(Cause::Unsupported("CONNECT asks for a tunnel, and this is not a tunnel's end"));
     }
     let host = addressed(&headers, uri.authority(), version)?;
-    headers::strip_hop_by_hop(&mut headers);
+    if Seen::of(&headers).hop {
+        headers::strip_hop_by_hop(&mut headers);
+    }
     if let Some(protocol) = &upgrade {
         headers::put_upgrade(&mut headers, protocol.clone());
     }
-    headers.insert(
-        headers::CALLER,
-        HeaderValue::from_str(lane.plan.door.caller()).expect("names are letters, digits, hyphens"),
-    );
+    headers.insert(headers::CALLER, lane.plan.caller.clone());
     if matches!(lane.plan.door, Door::Route { .. }) {
         headers::set_forwarded(&mut headers, arrival.peer.ip(), arrival.scheme, host.as_ref());
         headers::add_via(&mut headers, version);

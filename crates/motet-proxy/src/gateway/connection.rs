@@ -83,13 +83,13 @@ where
         let arrival = arrival.clone();
         let under_way = beat.begin();
         let beat = Arc::clone(&beat);
-        async move {
+        Box::pin(async move {
             let response = stack::serve(&arrival, request).await;
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 beat.upgraded();
             }
             Ok::<_, Infallible>(response.map(|reply| Watched { reply, _under_way: under_way }))
-        }
+        })
     });
     // Twice what we allow: what lies in between is refused by us, with a document.
     let head_max = limits.head_max.saturating_mul(2).saturating_add(limits.uri_max);

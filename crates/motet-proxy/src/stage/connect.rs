@@ -87,14 +87,12 @@ pub(crate) async fn exchange(
 ) -> Result<Answer, Failure> {
     let Chosen { member, ticket, probe } = chosen;
     let policy = cx.rules.policy;
-    let began = Instant::now();
+    let until = policy.try_timeout.map_or(cx.deadline.at, |whole| cx.deadline.at.min(Instant::now() + whole));
     let pending = cx.journey.expect_of(&member);
     let outcome = head_in_time(cx, &member, outgoing, number, last).await;
     cx.journey.heard_of(pending);
     report(cx, &member, probe, judge(&outcome, cx));
     let (response, lease) = outcome?;
-    let whole = policy.try_timeout.map(|limit| began + limit);
-    let until = whole.map_or(cx.deadline.at, |whole| whole.min(cx.deadline.at));
     let held = Held { lease, ticket: Some(ticket), member: Some(member), permit: None };
     Ok(Answer { response, held, until })
 }
