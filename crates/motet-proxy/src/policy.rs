@@ -112,7 +112,8 @@ pub struct Retry {
     /// The pause before the same instance is tried again; another instance is tried at once. An instance's `Retry-After` lengthens it.
     pub backoff: Backoff,
     /// How many retries there may be per request, on average: with 0.2, every fifth request may be repeated once. Default 0.2. A reserve of
-    /// ten is there from the start and after quiet times, so that a lone failure can be repeated.
+    /// ten is there from the start and after quiet times, so that a lone failure can be repeated; what ten seconds did not use is kept,
+    /// so that all requests of an instance that dies can be.
     pub budget: f64,
     /// How much of a request's body is kept for sending it again, in bytes. A longer body is sent once. Default 64 KiB.
     pub replay_max: usize,
