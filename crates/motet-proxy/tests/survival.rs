@@ -63,7 +63,7 @@ async fn kill_minus_nine_under_load_fails_no_request_even_if_nobody_ever_notices
 
 #[tokio::test]
 async fn a_hanging_service_costs_its_deadline_until_its_breaker_opens_and_its_neighbour_nothing() {
-    let timeout = Duration::from_millis(300);
+    let timeout = Duration::from_secs(1);
     let open = Backoff { initial: Duration::from_millis(500), max: Duration::from_secs(5), factor: 2.0 };
     let breaker = Some(Breaker { open, ..Breaker::default() });
     let world = World::start(EdgePolicy::default()).await;
@@ -90,11 +90,11 @@ async fn a_hanging_service_costs_its_deadline_until_its_breaker_opens_and_its_ne
     let hung = bad.count(StatusCode::GATEWAY_TIMEOUT);
     let refused = bad.count(StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(hung + refused, 400);
-    // Those that were under way when the first five had failed, and the probes: after about 0.5 s, 1 s and 2 s.
-    assert!((5..=60).contains(&hung), "{hung} waited for the deadline");
-    let slack = Duration::from_millis(300);
-    assert!(bad.quantile(1.0) < timeout + slack, "{:?}", bad.quantile(1.0));
-    assert!(good.quantile(0.99) < slack, "the neighbour: {:?}", good.quantile(0.99));
+    // Those that were under way when the first five had failed, a second's worth, and the probes.
+    assert!((5..=200).contains(&hung), "{hung} waited for the deadline");
+    assert!(bad.quantile(1.0) < 2 * timeout, "{:?}", bad.quantile(1.0));
+    // Had it noticed anything, it would have waited for that deadline too. A busy machine delays everybody somewhat.
+    assert!(good.quantile(0.99) < timeout * 3 / 4, "the neighbour: {:?}", good.quantile(0.99));
 }
 
 #[tokio::test]
