@@ -25,7 +25,8 @@ pub fn fields(input: &[u8]) {
     let read = grpc::timeout(&given).expect("what we write can be read");
     assert!(read <= wait && wait - read < Duration::from_secs(1) || wait > Duration::from_secs(99_999_999));
 
-    trace::continue_or_begin(&mut given);
+    let seen = headers::Seen::of(&given);
+    trace::continue_or_begin(&mut given, seen);
     assert!(TraceContext::parse(given["traceparent"].as_bytes()).is_some());
 
     let host = given.get(header::HOST).cloned();
