@@ -57,7 +57,7 @@ async fn no_more_than_the_limit_are_under_way_and_no_more_than_the_queue_wait_ov
         assert_eq!(problem(refused).await["code"], "MO-proxy-202");
     }
     eventually("four are queued", || world.proxy.stats()[0].queued == 4).await;
-    assert_eq!(order.lock().unwrap().len(), 4);
+    eventually("four have reached the instance", || order.lock().unwrap().len() == 4).await;
     for served in 1..=8 {
         gate.add_permits(1);
         assert_eq!(calls.join_next().await.unwrap().unwrap().status(), StatusCode::OK);
