@@ -182,7 +182,7 @@ impl Streamed {
     /// Ends the answer, which is not complete.
     fn cut(&mut self, cut: Cut) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         if let Some(flight) = self.flight.take() {
-            flight.broken();
+            flight.broken(&cut);
         }
         if !self.tells_in_trailers {
             return Poll::Ready(Some(Err(cut)));

@@ -1,6 +1,14 @@
 //! A request that an instance is answering: everything that must be let go when its answer ends, and in which way.
 
-use crate::{body::Cut, bulkhead::Permit, grpc, lane::Member, load::Ticket, pool::Lease, stage::record::Record};
+use crate::{
+    body::{Cut, InboundError},
+    bulkhead::Permit,
+    grpc,
+    lane::Member,
+    load::Ticket,
+    pool::Lease,
+    stage::record::Record,
+};
 use bytes::Bytes;
 use http_body::Frame;
 use std::{
@@ -63,8 +71,14 @@ impl Flight {
     }
 
     /// The answer will never be complete, and not by the caller's wish.
-    pub(crate) fn broken(self) {
-        self.blame();
+    pub(crate) fn broken(self, cut: &Cut) {
+        let is_first = match (&self.held.lease, cut) {
+            (Some(lease), Cut::Upstream(InboundError::Hyper(error))) => lease.is_first_to_fail(error),
+            _ => true,
+        };
+        if is_first {
+            self.blame();
+        }
         self.record.cut();
     }
 

@@ -17,6 +17,7 @@ use motet_kernel::{
 };
 use std::{
     cell::{Cell, RefCell},
+    error::Error,
     io,
     rc::Rc,
     sync::Arc,
@@ -67,6 +68,8 @@ struct Idle {
 struct Shared {
     sender: http2::SendRequest<Outbound>,
     streams: Rc<Cell<usize>>,
+    /// Somebody has told that it broke.
+    broken: Rc<Cell<bool>>,
 }
 
 /// Why there is no connection.
@@ -172,7 +175,7 @@ impl Upstream {
                 tracing::debug!(%error, "connection to an instance ended");
             }
         });
-        let shared = Shared { sender, streams: Rc::default() };
+        let shared = Shared { sender, streams: Rc::default(), broken: Rc::default() };
         let wire = shared.wire();
         self.shared.borrow_mut().push(shared);
         Ok(self.lease(wire, false))
@@ -201,7 +204,11 @@ impl Upstream {
 impl Shared {
     fn wire(&self) -> Wire {
         self.streams.set(self.streams.get() + 1);
-        Wire::H2 { sender: self.sender.clone(), stream: Stream(Rc::clone(&self.streams)) }
+        Wire::H2 {
+            sender: self.sender.clone(),
+            broken: Rc::clone(&self.broken),
+            stream: Stream(Rc::clone(&self.streams)),
+        }
     }
 }
 
@@ -221,6 +228,7 @@ enum Wire {
     },
     H2 {
         sender: http2::SendRequest<Outbound>,
+        broken: Rc<Cell<bool>>,
         #[expect(dead_code, reason = "counts while it lives")]
         stream: Stream,
     },
@@ -244,6 +252,17 @@ impl Lease {
         match self.wire.as_mut().expect("it is there until the lease ends") {
             Wire::H1 { sender, .. } => sender.try_send_request(request).await,
             Wire::H2 { sender, .. } => sender.try_send_request(request).await,
+        }
+    }
+
+    /// The request failed. True unless it shared a connection that broke with others, one of which has told of it already: what breaks a
+    /// hundred calls at once has happened once.
+    pub(crate) fn is_first_to_fail(&self, error: &hyper::Error) -> bool {
+        let of_one = |error: &h2::Error| error.is_reset();
+        let cause = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+        match &self.wire {
+            Some(Wire::H2 { broken, .. }) if !cause.is_some_and(of_one) => !broken.replace(true),
+            _ => true,
         }
     }
 

@@ -375,3 +375,30 @@ async fn a_cancelled_call_is_cancelled_at_the_callee() {
     assert_eq!(callee.connections.alive(), 1, "the connection is still the same");
     assert_eq!(client.unary("x").await.unwrap(), "x");
 }
+
+#[tokio::test]
+async fn a_connection_that_breaks_under_many_calls_is_one_failure_of_its_instance() {
+    let config = Config { workers: NonZeroUsize::MIN, ..Config::default() };
+    let world = World::with(EdgePolicy::default(), Protocol::Http1, config).await;
+    let (callee, group) = (Callee::default(), TaskGroup::new());
+    world.add(callee.start(&group).await);
+    let mut calls = JoinSet::new();
+    for n in 1..=20 {
+        let mut client = Client::of(world.address).await;
+        calls.spawn(async move {
+            if n % 2 == 0 {
+                return client.unary("hang").await.map(drop);
+            }
+            let mut stream = client.many("forever").await;
+            while stream.message().await?.is_some() {}
+            Ok(())
+        });
+        eventually("it has come", || callee.working.alive() == n).await;
+    }
+    assert_eq!(callee.connections.alive(), 1);
+    group.cancel();
+    while let Some(ended) = calls.join_next().await {
+        assert_eq!(ended.unwrap().unwrap_err().code(), Code::Unavailable);
+    }
+    assert_eq!(world.proxy.stats()[0].ejections, 0);
+}

@@ -25,7 +25,7 @@ pub(crate) fn classify(outcome: Result<Answer, Failure>, outgoing: &Outgoing, cx
         Err(Failure::Caller) => Verdict::Failed(Cause::CallerBroke),
         Err(Failure::Unreachable(error)) => again(intact, Cause::Unreachable { reason: error.to_string() }),
         Err(Failure::Unsent(error)) => again(intact, Cause::Unreachable { reason: chain(&error) }),
-        Err(Failure::Broken(error)) => again(repeatable, Cause::Broken { reason: chain(&error) }),
+        Err(Failure::Broken { error, .. }) => again(repeatable, Cause::Broken { reason: chain(&error) }),
         Err(Failure::Slow { key, limit }) => again(repeatable, Cause::Slow { key, limit }),
     }
 }

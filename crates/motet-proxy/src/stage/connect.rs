@@ -65,7 +65,11 @@ pub(crate) enum Failure {
     /// The connection was closed before a byte of the request was sent.
     Unsent(hyper::Error),
     /// It broke later: the instance may have done the work.
-    Broken(hyper::Error),
+    Broken {
+        error: hyper::Error,
+        /// No other request on the same connection has failed with it before.
+        first: bool,
+    },
     /// No answer's head within what the policy gives one try.
     Slow {
         /// The policy's key.
@@ -180,8 +184,11 @@ async fn send(
             }
             None if caused_by_caller(error.error()) => return Err(Failure::Caller),
             None => {
-                upstream.latency.observe_failure();
-                return Err(Failure::Broken(error.into_error()));
+                let first = lease.is_first_to_fail(error.error());
+                if first {
+                    upstream.latency.observe_failure();
+                }
+                return Err(Failure::Broken { error: error.into_error(), first });
             }
         }
     }
@@ -192,7 +199,9 @@ async fn send(
 fn judge(outcome: &Result<Head, Failure>, cx: &Context<'_>) -> Option<bool> {
     match outcome {
         Ok((response, _)) => Some(!cx.is_failure(response.status().as_u16(), response.headers())),
-        Err(Failure::Unreachable(DialError::Connect { .. }) | Failure::Caller) => None,
+        Err(
+            Failure::Unreachable(DialError::Connect { .. }) | Failure::Caller | Failure::Broken { first: false, .. },
+        ) => None,
         Err(_) => Some(false),
     }
 }
