@@ -127,7 +127,8 @@ async fn serve(arrival: Arrival, mut stream: TcpStream) -> Result<(), Failure> {
     stream.set_nodelay(true)?;
     let gate = arrival.listener.target().gate().cloned();
     if let Some(gate) = gate {
-        return connection::serve(gate, arrival, stream).await;
+        // Boxed, so that a connection at an edge keeps no room for TLS and the gateway's clocks.
+        return Box::pin(connection::serve(gate, arrival, stream)).await;
     }
     let listener = Rc::clone(&arrival.listener);
     let idle_max = listener.config.edge_idle;
