@@ -12,10 +12,12 @@
 //! - Nothing here knows the registry, the supervisor or the definition: it watches endpoint sets and is told edges and routes. It
 //!   starts nothing, probes nothing, writes nothing to disk.
 //!
-//! Map: [`service`] (the handle), [`spec`] (edges and routes), [`gateway`] (who comes in from outside), [`policy`], [`config`], [`error`], [`stats`] (counters);
-//! inside: `worker` (one event loop), `listener`, `lane` (an edge as a worker sees it), `pool` (an instance and its connections),
-//! `stack` and `stage` (the way of a request), `body`, `flight` (what ends with an answer), `rescue`, `headers`, `trace_context`,
-//! `load`, `bind`, `holder`, `net` (the network, which tests may simulate).
+//! Map: [`service`] (the handle), [`spec`] (edges and routes), [`gateway`] (who comes in from outside), [`policy`], [`fault`], [`config`], [`error`],
+//! [`stats`] (counters);
+//! inside: `worker` (one event loop), `listener`, `lane` (an edge as a worker sees it), `door` (what its workers share), `pool` (an instance and
+//! its connections), `stack` and `stage` (the way of a request), `breaker`, `budget`, `bulkhead`, `adaptive`, `rate` (what the stages remember),
+//! `body`, `flight` (what ends with an answer), `rescue`, `headers`, `grpc`, `trace_context`, `load`, `bind`, `holder`, `net` (the network, which
+//! tests may simulate).
 //!
 //! ```
 //! use motet_kernel::{endpoint::EndpointSet, task::TaskGroup};
