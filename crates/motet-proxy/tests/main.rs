@@ -12,6 +12,7 @@ mod gateway_limits;
 mod gateway_tls;
 mod gateway_tokens;
 mod grpc;
+mod h2spec;
 mod http2;
 mod issuer;
 mod load;

@@ -97,7 +97,27 @@ pub fn provide(shell: &mut Shell) -> Result<()> {
     if !missing.is_empty() {
         bail!("missing: {}", missing.join("; "));
     }
-    provide_packages(shell, PACKAGES)
+    provide_packages(shell, PACKAGES)?;
+    provide_h2spec(shell);
+    Ok(())
+}
+
+/// Builds h2spec, to whose cases the data plane is held, where Go is. It is the one tool that may be absent: its test says so then.
+fn provide_h2spec(shell: &mut Shell) {
+    const MODULE: &str = "github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible";
+    let folder = shell.target().join("tools");
+    if folder.join("h2spec").exists() {
+        return report::note("h2spec");
+    }
+    if !on_path(&["go"]) {
+        return report::note("h2spec: there is no Go to build it with; HTTP/2 is not held to it");
+    }
+    let folder = folder.display().to_string();
+    let installed = shell.set("GOBIN", folder).run("go", &["install", MODULE]);
+    match installed {
+        Ok(()) => report::note("h2spec"),
+        Err(error) => report::note(&format!("h2spec cannot be built here ({error}); HTTP/2 is not held to it")),
+    }
 }
 
 /// Checks that the peers of the benchmarks are there and installs what is missing.
