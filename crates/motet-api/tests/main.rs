@@ -132,7 +132,7 @@ async fn the_typed_client_and_the_server_understand_each_other() {
 async fn a_refusal_arrives_with_its_reason() {
     let served = served().await;
     let error = served.client.restart("embeder").await.expect_err("unknown");
-    assert_eq!(error.to_string(), "there is no service `embeder` in this system; did you mean `embedder`?");
+    assert_eq!(error.to_string(), "there is no service `embeder` in this system (did you mean `embedder`?)");
     let CallError::Refused(problem) = served.client.scale("a", 10).await.expect_err("too many") else {
         panic!("a refusal")
     };
@@ -184,7 +184,7 @@ async fn faults_travel_with_their_effects_and_an_unknown_edge_is_answered_with_t
     };
     assert_eq!((problem.status, problem.kind.as_str()), (404, "urn:motet:error:MO-api-107"));
     assert!(
-        problem.detail.contains("no web→answerer; did you mean `web->answerer`?; there are: a->b0, "),
+        problem.detail.contains("no web→answerer (did you mean `web->answerer`?); there are: a->b0, "),
         "{problem:?}"
     );
     assert!(problem.detail.ends_with("a->b19, and 2 more"), "{problem:?}");
