@@ -10,6 +10,7 @@ use crate::{
     flight::Flight,
     gateway::{Broke, Upload},
     grpc,
+    http1::{self, WireError},
 };
 use bytes::Bytes;
 use http::HeaderMap;
@@ -49,21 +50,60 @@ impl Cut {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InboundError {
     #[error(transparent)]
-    Hyper(#[from] hyper::Error),
+    Live(LiveError),
     #[error("an injected fault cut it")]
     Injected,
 }
 
+/// Why an exchange with an instance broke.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LiveError {
+    #[error(transparent)]
+    Http1(#[from] WireError),
+    #[error(transparent)]
+    Http2(#[from] hyper::Error),
+}
+
+/// An instance's body.
+pub(crate) enum Live {
+    Http1(http1::body::Body),
+    Http2(Incoming),
+}
+
+impl Live {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, InboundError>>> {
+        match self {
+            Self::Http1(body) => body.poll_frame(cx).map_err(LiveError::Http1),
+            Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(LiveError::Http2),
+        }
+        .map_err(InboundError::Live)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
+        }
+    }
+}
+
 /// An instance's body, or one in its place.
 pub(crate) enum Inbound {
-    Live(Incoming),
+    Live(Live),
     Made(Option<Bytes>),
     Tampered(Box<Tampered>),
 }
 
 /// An instance's body under an injected fault.
 pub(crate) struct Tampered {
-    incoming: Incoming,
+    incoming: Live,
     /// How many bytes may still pass.
     left: Option<u64>,
     rate: Option<u64>,
@@ -74,7 +114,7 @@ pub(crate) struct Tampered {
 }
 
 impl Tampered {
-    pub(crate) fn new(incoming: Incoming, left: Option<u64>, rate: Option<u64>) -> Self {
+    pub(crate) fn new(incoming: Live, left: Option<u64>, rate: Option<u64>) -> Self {
         Self { incoming, left, rate, held: Bytes::new(), pause: None }
     }
 
@@ -83,7 +123,7 @@ impl Tampered {
             return Poll::Ready(Some(Err(InboundError::Injected)));
         }
         if self.held.is_empty() {
-            let Some(frame) = ready!(Pin::new(&mut self.incoming).poll_frame(cx)?) else { return Poll::Ready(None) };
+            let Some(frame) = ready!(self.incoming.poll_frame(cx)?) else { return Poll::Ready(None) };
             match frame.into_data() {
                 Ok(data) => self.held = data,
                 Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
@@ -115,9 +155,18 @@ impl Inbound {
         Self::Made(Some(text.into()).filter(|text: &Bytes| !text.is_empty()))
     }
 
+    /// The connection of an answer that switches protocols.
+    pub(crate) fn switch(self) -> Option<http1::body::Switched> {
+        match self {
+            Self::Live(Live::Http1(body)) => body.switch(),
+            Self::Tampered(tampered) => Self::Live(tampered.incoming).switch(),
+            Self::Live(Live::Http2(_)) | Self::Made(_) => None,
+        }
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, InboundError>>> {
         match self {
-            Self::Live(incoming) => Pin::new(incoming).poll_frame(cx).map_err(InboundError::from),
+            Self::Live(incoming) => incoming.poll_frame(cx),
             Self::Made(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
             Self::Tampered(tampered) => tampered.poll_frame(cx),
         }
@@ -145,7 +194,7 @@ pub(crate) enum Reply {
     /// A text of ours, or nothing.
     Made(Option<Bytes>),
     /// An instance's answer.
-    Streamed(Streamed),
+    Streamed(Box<Streamed>),
 }
 
 /// An instance's answer and what ends with it.
@@ -166,7 +215,7 @@ impl Reply {
     pub(crate) fn streamed(incoming: Inbound, flight: Flight, tells_in_trailers: bool) -> Self {
         let mut streamed = Streamed { incoming, flight: Some(flight), tells_in_trailers, told: false };
         streamed.end_if_complete();
-        Self::Streamed(streamed)
+        Self::Streamed(Box::new(streamed))
     }
 }
 
@@ -256,6 +305,13 @@ impl Body for Reply {
 #[derive(Debug, thiserror::Error)]
 #[error("the caller's request body broke off")]
 pub(crate) struct CallerBroke(#[source] Option<Broke<hyper::Error>>);
+
+impl CallerBroke {
+    /// It is not as long as it was said to be.
+    pub(crate) fn lied() -> Self {
+        Self(None)
+    }
+}
 
 /// The caller's body, from which each try gets its own.
 #[derive(Clone)]

@@ -73,7 +73,7 @@ impl Flight {
     /// The answer will never be complete, and not by the caller's wish.
     pub(crate) fn broken(self, cut: &Cut) {
         let is_first = match (&self.held.lease, cut) {
-            (Some(lease), Cut::Upstream(InboundError::Hyper(error))) => lease.is_first_to_fail(error),
+            (Some(lease), Cut::Upstream(InboundError::Live(error))) => lease.is_first_to_fail(error),
             _ => true,
         };
         if is_first {

@@ -52,6 +52,7 @@ pub mod gateway;
 mod grpc;
 mod headers;
 mod holder;
+mod http1;
 mod journey;
 mod lane;
 mod listener;

@@ -4,12 +4,17 @@
 //! Ours rather than hyper's legacy client, because we must know per instance what is under way, close a connection the moment its
 //! caller goes away, and never repeat a request behind the policy's back.
 
-use crate::{body::Outbound, load::Load, net::TcpStream, spec::Protocol, stage::balance::Latency, worker::LocalSpawn};
-use http::{HeaderValue, Request, Response};
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http1, http2},
+use crate::{
+    body::{LiveError, Outbound},
+    http1::connection::Connection,
+    load::Load,
+    net::TcpStream,
+    spec::Protocol,
+    stage::balance::Latency,
+    worker::LocalSpawn,
 };
+use http::HeaderValue;
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use motet_kernel::{
     endpoint::{Authority, Endpoint},
@@ -25,7 +30,7 @@ use std::{
 };
 use tokio::{
     sync::Notify,
-    task::{AbortHandle, spawn_local},
+    task::spawn_local,
     time::{Instant, timeout},
 };
 
@@ -59,8 +64,7 @@ pub(crate) struct Upstream {
 }
 
 struct Idle {
-    sender: http1::SendRequest<Outbound>,
-    task: AbortHandle,
+    connection: Rc<Connection>,
     since: Instant,
 }
 
@@ -104,8 +108,8 @@ impl Upstream {
     }
 
     /// Its own address, as a `Host` field.
-    pub(crate) fn host_header(&self) -> HeaderValue {
-        self.host.clone()
+    pub(crate) fn host_header(&self) -> &HeaderValue {
+        &self.host
     }
 
     /// A connection that has served before and is still open, the most recently used first.
@@ -118,9 +122,9 @@ impl Upstream {
             return Some(self.lease(wire, true));
         }
         loop {
-            let Idle { sender, task, .. } = self.idle.borrow_mut().pop()?;
-            if sender.is_ready() {
-                return Some(self.lease(Wire::H1 { sender, task }, true));
+            let Idle { connection, .. } = self.idle.borrow_mut().pop()?;
+            if connection.is_quiet() {
+                return Some(self.lease(Wire::Http1(connection), true));
             }
         }
     }
@@ -136,23 +140,16 @@ impl Upstream {
         dialed.await.unwrap_or_else(|_| Err(DialError::Slow { address: self.address.clone(), limit }))
     }
 
-    async fn connect(&self) -> Result<TokioIo<TcpStream>, DialError> {
+    async fn connect(&self) -> Result<TcpStream, DialError> {
         let failed = |source| DialError::Connect { address: self.address.clone(), source };
         let stream = TcpStream::connect((&*self.address.host, self.address.port)).await.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
-        Ok(TokioIo::new(stream))
+        Ok(stream)
     }
 
     async fn dial_http1(self: &Rc<Self>) -> Result<Lease, DialError> {
-        let io = self.connect().await?;
-        let failed = |source| DialError::Handshake { address: self.address.clone(), source };
-        let (sender, connection) = http1::handshake(io).await.map_err(failed)?;
-        let task = spawn_local(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "connection to an instance ended");
-            }
-        });
-        Ok(self.lease(Wire::H1 { sender, task: task.abort_handle() }, false))
+        let connection = Connection::new(self.connect().await?);
+        Ok(self.lease(Wire::Http1(connection), false))
     }
 
     async fn dial_http2(self: &Rc<Self>) -> Result<Lease, DialError> {
@@ -160,7 +157,7 @@ impl Upstream {
         if let Some(lease) = self.reuse(Protocol::H2c) {
             return Ok(lease);
         }
-        let io = self.connect().await?;
+        let io = TokioIo::new(self.connect().await?);
         let failed = |source| DialError::Handshake { address: self.address.clone(), source };
         let (sender, connection) = http2::Builder::new(LocalSpawn)
             .timer(TokioTimer::new())
@@ -185,10 +182,10 @@ impl Upstream {
         Lease { upstream: Rc::clone(self), wire: Some(wire), reused }
     }
 
-    fn put_back(&self, sender: http1::SendRequest<Outbound>, task: AbortHandle) {
+    fn put_back(&self, connection: Rc<Connection>) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.idle_max {
-            idle.push(Idle { sender, task, since: Instant::now() });
+            idle.push(Idle { connection, since: Instant::now() });
             self.unused.notify_one();
         }
     }
@@ -196,7 +193,7 @@ impl Upstream {
     /// Closes connections that were not used for so long. True while some are left.
     pub(crate) fn sweep(&self, unused: Duration) -> bool {
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|idle| idle.since.elapsed() < unused && idle.sender.is_ready());
+        idle.retain(|idle| idle.since.elapsed() < unused && idle.connection.is_quiet());
         !idle.is_empty()
     }
 }
@@ -204,7 +201,7 @@ impl Upstream {
 impl Shared {
     fn wire(&self) -> Wire {
         self.streams.set(self.streams.get() + 1);
-        Wire::H2 {
+        Wire::Http2 {
             sender: self.sender.clone(),
             broken: Rc::clone(&self.broken),
             stream: Stream(Rc::clone(&self.streams)),
@@ -212,8 +209,8 @@ impl Shared {
     }
 }
 
-/// One of the requests on an HTTP/2 connection.
-struct Stream(Rc<Cell<usize>>);
+/// One of the requests on an HTTP/2 connection: counts while it lives.
+pub(crate) struct Stream(Rc<Cell<usize>>);
 
 impl Drop for Stream {
     fn drop(&mut self) {
@@ -221,12 +218,10 @@ impl Drop for Stream {
     }
 }
 
-enum Wire {
-    H1 {
-        sender: http1::SendRequest<Outbound>,
-        task: AbortHandle,
-    },
-    H2 {
+/// What a request is sent over.
+pub(crate) enum Wire {
+    Http1(Rc<Connection>),
+    Http2 {
         sender: http2::SendRequest<Outbound>,
         broken: Rc<Cell<bool>>,
         #[expect(dead_code, reason = "counts while it lives")]
@@ -244,43 +239,36 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Sends the request. It comes back with the error if no byte of it was sent.
-    pub(crate) async fn send(
-        &mut self,
-        request: Request<Outbound>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Outbound>>> {
-        match self.wire.as_mut().expect("it is there until the lease ends") {
-            Wire::H1 { sender, .. } => sender.try_send_request(request).await,
-            Wire::H2 { sender, .. } => sender.try_send_request(request).await,
-        }
+    /// What to send over.
+    pub(crate) fn wire(&mut self) -> &mut Wire {
+        self.wire.as_mut().expect("it is there until the lease ends")
     }
 
     /// The request failed. True unless it shared a connection that broke with others, one of which has told of it already: what breaks a
     /// hundred calls at once has happened once.
-    pub(crate) fn is_first_to_fail(&self, error: &hyper::Error) -> bool {
+    pub(crate) fn is_first_to_fail(&self, error: &LiveError) -> bool {
+        let LiveError::Http2(error) = error else { return true };
         let of_one = |error: &h2::Error| error.is_reset();
         let cause = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
         match &self.wire {
-            Some(Wire::H2 { broken, .. }) if !cause.is_some_and(of_one) => !broken.replace(true),
+            Some(Wire::Http2 { broken, .. }) if !cause.is_some_and(of_one) => !broken.replace(true),
             _ => true,
         }
     }
 
     /// The answer is complete: keeps the connection for the next request, as soon as it is ready for one.
     pub(crate) fn finish(mut self) {
-        let Some(Wire::H1 { mut sender, task }) = self.wire.take() else { return };
-        if sender.is_ready() {
-            self.upstream.put_back(sender, task);
-            return;
-        }
-        if sender.is_closed() {
+        let Some(Wire::Http1(connection)) = self.wire.take() else { return };
+        if !connection.is_uploading() {
+            if connection.is_free() {
+                self.upstream.put_back(connection);
+            }
             return;
         }
         let upstream = Rc::clone(&self.upstream);
         spawn_local(async move {
-            match timeout(SETTLE, sender.ready()).await {
-                Ok(Ok(())) => upstream.put_back(sender, task),
-                _ => task.abort(),
+            if connection.settle(SETTLE).await {
+                upstream.put_back(connection);
             }
         });
     }
@@ -293,8 +281,8 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(Wire::H1 { task, .. }) = self.wire.take() {
-            task.abort();
+        if let Some(Wire::Http1(connection)) = self.wire.take() {
+            connection.close();
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     gateway::{Passage, Watch},
     grpc,
     headers::{self, Seen},
+    http1::body::Switched,
     journey::Journey,
     lane::Lane,
     listener::Arrival,
@@ -106,7 +107,7 @@ async fn pass(case: &Case<'_>, record: Record, passage: &Passage, request: Reque
     let version = request.version();
     match admitted(case, passage, request).await {
         Ok((answer, upgrade)) => {
-            let Answer { mut response, held, until } = answer;
+            let Answer { mut response, held, until } = *answer;
             record.answered(response.status(), journey);
             // The version is a matter of each hop too (RFC 9110, section 2.5): an HTTP/1.0 instance must not cost the caller its connection.
             let received = std::mem::replace(response.version_mut(), Version::HTTP_11);
@@ -136,7 +137,7 @@ async fn pass(case: &Case<'_>, record: Record, passage: &Passage, request: Reque
 /// The two ends of a connection that switches protocols, and to which.
 struct Upgrade {
     caller: OnUpgrade,
-    callee: OnUpgrade,
+    callee: Switched,
     protocol: HeaderValue,
 }
 
@@ -144,7 +145,7 @@ async fn admitted(
     case: &Case<'_>,
     passage: &Passage,
     mut request: Request<Incoming>,
-) -> Result<(Answer, Option<Upgrade>), Cause> {
+) -> Result<(Box<Answer>, Option<Upgrade>), Cause> {
     let Case { arrival, lane, rule, journey, is_grpc, seen } = *case;
     let rules = lane.rules(rule);
     // deadline: around waiting for a place, all tries and their pauses: it is what the caller will wait, however often we try.
@@ -174,14 +175,16 @@ async fn admitted(
     match (answer.response.status() == StatusCode::SWITCHING_PROTOCOLS, caller, outgoing.upgrade) {
         (false, ..) => Ok((answer, None)),
         (true, Some(caller), Some(protocol)) => {
-            let callee = hyper::upgrade::on(&mut answer.response);
+            let body = std::mem::replace(answer.response.body_mut(), Inbound::Made(None));
+            let broken = || Cause::Broken { reason: "it switched protocols and closed the connection".to_owned() };
+            let callee = body.switch().ok_or_else(broken)?;
             Ok((answer, Some(Upgrade { caller, callee, protocol })))
         }
         (true, ..) => Err(Cause::Broken { reason: "it switched protocols without having been asked".to_owned() }),
     }
 }
 
-async fn limited(cx: &Context<'_>, outgoing: &Outgoing, urgency: u8) -> Result<Answer, Cause> {
+async fn limited(cx: &Context<'_>, outgoing: &Outgoing, urgency: u8) -> Result<Box<Answer>, Cause> {
     // limit: before an instance is chosen, because who waits for a place should choose when it has one.
     let permit = limit::enter(cx, urgency).await?;
     let adapts = matches!(cx.rules.policy.concurrency.limit, Limit::Adaptive { .. });

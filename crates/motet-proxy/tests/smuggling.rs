@@ -177,7 +177,7 @@ async fn what_can_be_read_in_one_way_arrives_framed_in_one_way() {
         (
             "a length with leading zeroes, which is one by its grammar",
             "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0005\r\n\r\nhello",
-            "POST / HTTP/1.1|content-length: 0005||hello",
+            "POST / HTTP/1.1|content-length: 5||hello",
         ),
         (
             "CHUNKED in capitals",

@@ -6,16 +6,16 @@ use crate::rescue::Cause;
 /// What to do with the outcome of a try.
 pub(crate) enum Verdict {
     /// It stands.
-    Done(Answer),
+    Done(Box<Answer>),
     /// It failed for good.
     Failed(Cause),
     /// Another try is safe, and may help; if there can be none, this is what the caller gets.
-    Again(Result<Answer, Cause>),
+    Again(Result<Box<Answer>, Cause>),
 }
 
 /// Nothing was sent: repeating is safe for every request. Something was sent: it is safe for repeatable ones. In both cases the
 /// body must still be there.
-pub(crate) fn classify(outcome: Result<Answer, Failure>, outgoing: &Outgoing, cx: &Context<'_>) -> Verdict {
+pub(crate) fn classify(outcome: Result<Box<Answer>, Failure>, outgoing: &Outgoing, cx: &Context<'_>) -> Verdict {
     let intact = outgoing.body.is_intact();
     let repeatable = outgoing.repeatable && intact;
     let failed = |answer: &Answer| cx.is_failure(answer.response.status().as_u16(), answer.response.headers());

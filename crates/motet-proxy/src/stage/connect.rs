@@ -7,12 +7,18 @@ use super::{
     fault,
 };
 use crate::{
-    body::{CallerBroke, Inbound, Outbound, Source},
+    body::{CallerBroke, Inbound, Live, LiveError, Outbound, Source},
     flight::Held,
     grpc, headers,
+    http1::{
+        WireError,
+        connection::head_space,
+        head::Head,
+        upload::{Length, Upload},
+    },
     journey::Journey,
     lane::{Lane, Member, Rules},
-    pool::{DialError, Lease, Upstream},
+    pool::{DialError, Lease, Upstream, Wire},
     spec::{Door, Protocol},
 };
 use http::{
@@ -49,7 +55,7 @@ pub(crate) struct Outgoing {
     pub(crate) upgrade: Option<HeaderValue>,
 }
 
-/// An answer's head, and what lives until its body ends.
+/// An answer's head, and what lives until its body ends. Boxed, because it is handed up through all stages.
 pub(crate) struct Answer {
     pub(crate) response: Response<Inbound>,
     pub(crate) held: Held,
@@ -63,10 +69,10 @@ pub(crate) enum Failure {
     /// There was no connection.
     Unreachable(DialError),
     /// The connection was closed before a byte of the request was sent.
-    Unsent(hyper::Error),
+    Unsent(LiveError),
     /// It broke later: the instance may have done the work.
     Broken {
-        error: hyper::Error,
+        error: LiveError,
         /// No other request on the same connection has failed with it before.
         first: bool,
     },
@@ -88,7 +94,7 @@ pub(crate) async fn exchange(
     outgoing: &Outgoing,
     number: u32,
     last: bool,
-) -> Result<Answer, Failure> {
+) -> Result<Box<Answer>, Failure> {
     let Chosen { member, ticket, probe } = chosen;
     let policy = cx.rules.policy;
     let until = policy.try_timeout.map_or(cx.deadline.at, |whole| cx.deadline.at.min(Instant::now() + whole));
@@ -98,7 +104,7 @@ pub(crate) async fn exchange(
     report(cx, &member, probe, judge(&outcome, cx));
     let (response, lease) = outcome?;
     let held = Held { lease, ticket: Some(ticket), member: Some(member), permit: None };
-    Ok(Answer { response, held, until })
+    Ok(Box::new(Answer { response, held, until }))
 }
 
 /// The head, within what the policy gives one try for it.
@@ -108,7 +114,7 @@ async fn head_in_time(
     outgoing: &Outgoing,
     number: u32,
     last: bool,
-) -> Result<Head, Failure> {
+) -> Result<Begun, Failure> {
     let policy = cx.rules.policy;
     let head = pin!(head(cx, member, outgoing, number, last));
     let (key, limit) = match (policy.first_byte, policy.try_timeout) {
@@ -123,7 +129,7 @@ async fn head_in_time(
     })
 }
 
-type Head = (Response<Inbound>, Option<Lease>);
+type Begun = (Response<Inbound>, Option<Lease>);
 
 async fn head(
     cx: &Context<'_>,
@@ -131,7 +137,7 @@ async fn head(
     outgoing: &Outgoing,
     number: u32,
     last: bool,
-) -> Result<Head, Failure> {
+) -> Result<Begun, Failure> {
     let Some(strike) = cx.lane.plan.state.faults.strike() else {
         let (response, lease) = send(cx, &member.upstream, outgoing, number, last).await?;
         return Ok((response.map(Inbound::Live), Some(lease)));
@@ -154,8 +160,8 @@ async fn send(
     outgoing: &Outgoing,
     number: u32,
     last: bool,
-) -> Result<(Response<hyper::body::Incoming>, Lease), Failure> {
-    let mut request = None;
+) -> Result<(Response<Live>, Lease), Failure> {
+    let mut sending = Sending::Unsent;
     let protocol = outgoing.protocol(cx);
     loop {
         let mut lease = match upstream.reuse(protocol) {
@@ -165,38 +171,126 @@ async fn send(
                 dialed.inspect_err(|_| upstream.latency.observe_failure()).map_err(Failure::Unreachable)?
             }
         };
-        let next = request.take().unwrap_or_else(|| build(cx, upstream, outgoing, number, last));
         let sent = Instant::now();
-        let mut error = match lease.send(next).await {
+        let outcome = match lease.wire() {
+            Wire::Http1(connection) => {
+                let upload = sending.over_http1(cx, upstream, outgoing, number);
+                connection
+                    .exchange(upload, &outgoing.method)
+                    .await
+                    .map(|answer| answer.map(Live::Http1))
+                    .map_err(Into::into)
+            }
+            Wire::Http2 { sender, .. } => {
+                let request = sending.over_http2(cx, upstream, outgoing, number, last);
+                let sent = Box::pin(sender.try_send_request(request)).await;
+                sent.map(|answer| answer.map(Live::Http2)).map_err(|mut error| {
+                    sending = error.take_message().map_or(Sending::Touched, |unsent| Sending::Http2(Box::new(unsent)));
+                    error.into_error().into()
+                })
+            }
+        };
+        let error: LiveError = match outcome {
             Ok(response) => {
                 upstream.latency.observe(sent);
                 return Ok((response, lease));
             }
             Err(error) => error,
         };
-        match error.take_message() {
-            // The instance had just closed a connection that it had kept open: that is no failure of its.
-            Some(unsent) if lease.reused => request = Some(unsent),
-            Some(unsent) => {
+        if error.is_the_callers() {
+            return Err(Failure::Caller);
+        }
+        if sending.is_touched() {
+            let first = lease.is_first_to_fail(&error);
+            if first {
                 upstream.latency.observe_failure();
-                outgoing.headers.replace(unsent.into_parts().0.headers);
-                return Err(Failure::Unsent(error.into_error()));
             }
-            None if caused_by_caller(error.error()) => return Err(Failure::Caller),
-            None => {
-                let first = lease.is_first_to_fail(error.error());
-                if first {
-                    upstream.latency.observe_failure();
-                }
-                return Err(Failure::Broken { error: error.into_error(), first });
-            }
+            return Err(Failure::Broken { error, first });
+        }
+        // The instance had just closed a connection that it had kept open: that is no failure of its.
+        if !lease.reused {
+            upstream.latency.observe_failure();
+            sending.give_back(outgoing);
+            return Err(Failure::Unsent(error));
         }
     }
 }
 
+/// A request between two connections: as long as no byte of it was sent, another one can take it.
+enum Sending {
+    Unsent,
+    Http1(Option<Upload>),
+    Http2(Box<Request<Outbound>>),
+    Touched,
+}
+
+impl Sending {
+    fn over_http1(
+        &mut self,
+        cx: &Context<'_>,
+        upstream: &Upstream,
+        outgoing: &Outgoing,
+        number: u32,
+    ) -> &mut Option<Upload> {
+        if !matches!(self, Self::Http1(_)) {
+            *self = Self::Http1(Some(upload(cx, upstream, outgoing, number)));
+        }
+        match self {
+            Self::Http1(upload) => upload,
+            _ => unreachable!("it was made so"),
+        }
+    }
+
+    fn over_http2(
+        &mut self,
+        cx: &Context<'_>,
+        upstream: &Upstream,
+        outgoing: &Outgoing,
+        number: u32,
+        last: bool,
+    ) -> Request<Outbound> {
+        match std::mem::replace(self, Self::Touched) {
+            Self::Http2(request) => *request,
+            _ => build(cx, upstream, outgoing, number, last),
+        }
+    }
+
+    /// The instance may have seen something of it.
+    fn is_touched(&self) -> bool {
+        match self {
+            Self::Unsent | Self::Http2(_) => false,
+            Self::Http1(upload) => upload.as_ref().is_none_or(Upload::is_touched),
+            Self::Touched => true,
+        }
+    }
+
+    /// What the next try needs of it.
+    fn give_back(self, outgoing: &Outgoing) {
+        if let Self::Http2(request) = self {
+            outgoing.headers.replace(request.into_parts().0.headers);
+        }
+    }
+}
+
+fn upload(cx: &Context<'_>, upstream: &Upstream, outgoing: &Outgoing, number: u32) -> Upload {
+    let body = outgoing.body.next_try();
+    let length = Length::of(&body);
+    let head = Head {
+        method: &outgoing.method,
+        path: &outgoing.path,
+        fields: &outgoing.headers.borrow(),
+        host: host(cx, upstream, outgoing),
+        left_ms: u64::try_from(cx.deadline.left().as_millis()).unwrap_or(u64::MAX),
+        number,
+    };
+    let mut space = head_space();
+    head.encode(length, &mut space);
+    Upload::new(space, body, length)
+}
+
 /// Whether the instance did well, as its circuit sees it; `None` when this says nothing about it. A refused connection does not count: it
 /// costs neither us nor the instance anything, and whoever is gone leaves the endpoint set.
-fn judge(outcome: &Result<Head, Failure>, cx: &Context<'_>) -> Option<bool> {
+fn judge(outcome: &Result<Begun, Failure>, cx: &Context<'_>) -> Option<bool> {
     match outcome {
         Ok((response, _)) => Some(!cx.is_failure(response.status().as_u16(), response.headers())),
         Err(
@@ -236,6 +330,7 @@ fn report(cx: &Context<'_>, member: &Member, probe: Option<Probe>, well: Option<
     }
 }
 
+/// The request as hyper takes it, for HTTP/2.
 fn build(cx: &Context<'_>, upstream: &Upstream, outgoing: &Outgoing, number: u32, last: bool) -> Request<Outbound> {
     let is_final = (last || !outgoing.repeatable) && !outgoing.has_stand_in;
     let mut fields = if is_final { outgoing.headers.take() } else { outgoing.headers.borrow().clone() };
@@ -245,20 +340,10 @@ fn build(cx: &Context<'_>, upstream: &Upstream, outgoing: &Outgoing, number: u32
     }
     fields.insert(headers::DEADLINE, HeaderValue::from(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
     fields.insert(headers::ATTEMPT, HeaderValue::from(number));
-    let host = host(cx, upstream, outgoing);
+    fields.remove(header::HOST);
     let mut request = Request::new(outgoing.body.next_try());
-    match outgoing.protocol(cx) {
-        Protocol::Http1 => {
-            fields.insert(header::HOST, host);
-            *request.uri_mut() = Uri::from(outgoing.path.clone());
-            *request.version_mut() = Version::HTTP_11;
-        }
-        Protocol::H2c => {
-            fields.remove(header::HOST);
-            *request.uri_mut() = absolute(&host, &outgoing.path);
-            *request.version_mut() = Version::HTTP_2;
-        }
-    }
+    *request.uri_mut() = absolute(host(cx, upstream, outgoing), &outgoing.path);
+    *request.version_mut() = Version::HTTP_2;
     *request.method_mut() = outgoing.method.clone();
     *request.headers_mut() = fields;
     request
@@ -267,11 +352,11 @@ fn build(cx: &Context<'_>, upstream: &Upstream, outgoing: &Outgoing, number: u32
 /// What the instance is told about how it was addressed. On an edge the caller used the edge's own address, which means nothing to
 /// the callee, so it gets its own. Through the gateway it gets what the outside used, for links and cookies; but a service
 /// outside the system, which is addressed by name, needs its own name.
-fn host(cx: &Context<'_>, upstream: &Upstream, outgoing: &Outgoing) -> HeaderValue {
+fn host<'a>(cx: &Context<'_>, upstream: &'a Upstream, outgoing: &'a Outgoing) -> &'a HeaderValue {
     let through_gateway = matches!(cx.lane.plan.door, Door::Route { .. });
     let by_name = || upstream.address.host.parse::<IpAddr>().is_err();
     match &outgoing.host {
-        Some(host) if through_gateway && !by_name() => host.clone(),
+        Some(host) if through_gateway && !by_name() => host,
         _ => upstream.host_header(),
     }
 }
@@ -287,13 +372,20 @@ fn absolute(host: &HeaderValue, path: &PathAndQuery) -> Uri {
     Uri::from_parts(parts).unwrap_or_else(|_| Uri::from(path.clone()))
 }
 
-fn caused_by_caller(error: &hyper::Error) -> bool {
-    let mut source = error.source();
-    while let Some(error) = source {
-        if error.is::<CallerBroke>() {
-            return true;
+impl LiveError {
+    /// The caller's body broke, not the instance.
+    fn is_the_callers(&self) -> bool {
+        let mut source: Option<&(dyn Error + 'static)> = match self {
+            Self::Http1(WireError::Caller(_)) => return true,
+            Self::Http1(_) => return false,
+            Self::Http2(error) => error.source(),
+        };
+        while let Some(error) = source {
+            if error.is::<CallerBroke>() {
+                return true;
+            }
+            source = error.source();
         }
-        source = error.source();
+        false
     }
-    false
 }

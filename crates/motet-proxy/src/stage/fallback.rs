@@ -23,8 +23,8 @@ const FALLBACK: HeaderName = HeaderName::from_static("x-motet-fallback");
 pub(crate) async fn instead(
     cx: &Context<'_>,
     outgoing: &Outgoing,
-    outcome: Result<Answer, Cause>,
-) -> Result<Answer, Cause> {
+    outcome: Result<Box<Answer>, Cause>,
+) -> Result<Box<Answer>, Cause> {
     match &cx.rules.policy.fallback {
         Some(fallback) if is_failure(&outcome) => Box::pin(stand_in(cx, outgoing, outcome, fallback)).await,
         _ => outcome,
@@ -34,15 +34,15 @@ pub(crate) async fn instead(
 async fn stand_in(
     cx: &Context<'_>,
     outgoing: &Outgoing,
-    outcome: Result<Answer, Cause>,
+    outcome: Result<Box<Answer>, Cause>,
     fallback: &Fallback,
-) -> Result<Answer, Cause> {
+) -> Result<Box<Answer>, Cause> {
     let (mut answer, who) = match fallback {
         Fallback::Static(fixed) => {
             let mut response = Response::new(Inbound::made(fixed.body.clone()));
             *response.status_mut() = fixed.status;
             response.headers_mut().extend(fixed.headers.iter().cloned());
-            let answer = Answer { response, held: Held::default(), until: cx.deadline.at };
+            let answer = Box::new(Answer { response, held: Held::default(), until: cx.deadline.at });
             (answer, HeaderValue::from_static("static"))
         }
         Fallback::Service(name) => {
@@ -68,7 +68,7 @@ async fn stand_in(
     Ok(answer)
 }
 
-fn is_failure(outcome: &Result<Answer, Cause>) -> bool {
+fn is_failure(outcome: &Result<Box<Answer>, Cause>) -> bool {
     const FAILURES: [StatusCode; 3] =
         [StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
     match outcome {

@@ -1,11 +1,10 @@
 //! Injected faults, in the instance's place (see `fault.rs`).
 
 use crate::{
-    body::{Inbound, Tampered},
+    body::{Inbound, Live, Tampered},
     fault::Strike,
 };
 use http::Response;
-use hyper::body::Incoming;
 use tokio::time::sleep;
 
 /// What happens before the instance is asked. With an answer, it is not asked at all.
@@ -24,7 +23,7 @@ pub(crate) async fn before(strike: &Strike) -> Option<Response<Inbound>> {
 }
 
 /// What happens to the instance's answer.
-pub(crate) fn after(strike: &Strike, body: Incoming) -> Inbound {
+pub(crate) fn after(strike: &Strike, body: Live) -> Inbound {
     match (strike.cut_after, strike.rate) {
         (None, None) => Inbound::Live(body),
         (cut_after, rate) => Inbound::Tampered(Box::new(Tampered::new(body, cut_after, rate))),

@@ -11,7 +11,7 @@ use std::pin::pin;
 use tokio::time::timeout;
 
 /// How a try ended, and with whom. An error when nobody could be chosen.
-pub(crate) type Tried = Result<(InstanceId, Result<Answer, Failure>), Cause>;
+pub(crate) type Tried = Result<(InstanceId, Result<Box<Answer>, Failure>), Cause>;
 
 /// One try, or two.
 pub(crate) async fn run(cx: &Context<'_>, outgoing: &Outgoing, tried: &[InstanceId], last: bool) -> Tried {

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 /// Runs the tries.
-pub(crate) async fn run(cx: &Context<'_>, outgoing: &Outgoing) -> Result<Answer, Cause> {
+pub(crate) async fn run(cx: &Context<'_>, outgoing: &Outgoing) -> Result<Box<Answer>, Cause> {
     let policy = cx.rules.policy;
     let mut tried = Vec::new();
     let mut sent = 0;
@@ -76,7 +76,7 @@ pub(crate) async fn run(cx: &Context<'_>, outgoing: &Outgoing) -> Result<Answer,
 }
 
 /// How long the instance asks to be left alone (RFC 9110, section 10.2.3; the form with seconds).
-fn asked_to_wait(kept: &Result<Answer, Cause>) -> Duration {
+fn asked_to_wait(kept: &Result<Box<Answer>, Cause>) -> Duration {
     let seconds = |answer: &Answer| answer.response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok();
-    kept.as_ref().ok().and_then(seconds).map_or(Duration::ZERO, Duration::from_secs)
+    kept.as_ref().ok().and_then(|answer| seconds(answer)).map_or(Duration::ZERO, Duration::from_secs)
 }

@@ -5,7 +5,7 @@
 //! that is gone must not be held for the other's sake.
 
 use super::record::Record;
-use crate::{flight::Held, listener::Listener};
+use crate::{flight::Held, http1::body::Switched, listener::Listener};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::{
@@ -26,14 +26,14 @@ use tokio::{
 const LINGER: Duration = Duration::from_secs(3);
 
 /// Passes bytes until one side ends, nothing passes any more, or the listener has closed.
-pub(crate) async fn join(listener: Rc<Listener>, caller: OnUpgrade, callee: OnUpgrade, record: Record, held: Held) {
+pub(crate) async fn join(listener: Rc<Listener>, caller: OnUpgrade, callee: Switched, record: Record, held: Held) {
     let last = Rc::new(Cell::new(Instant::now()));
     let half = Rc::new(Notify::new());
     let idle = record.rules().policy.idle;
     let pass = async {
-        let (caller, callee) = tokio::try_join!(caller, callee).map_err(io::Error::other)?;
+        let caller = caller.await.map_err(io::Error::other)?;
         let mut caller = Watched { io: TokioIo::new(caller), last: Rc::clone(&last), half: Rc::clone(&half) };
-        let mut callee = Watched { io: TokioIo::new(callee), last: Rc::clone(&last), half: Rc::clone(&half) };
+        let mut callee = Watched { io: callee, last: Rc::clone(&last), half: Rc::clone(&half) };
         copy_bidirectional(&mut caller, &mut callee).await
     };
     let closing = async {
