@@ -10,8 +10,16 @@ pub(crate) use self::simulated::*;
 
 #[cfg(not(feature = "simulation"))]
 mod real {
-    use std::{future::Future, io, thread};
-    use tokio::{runtime::Builder, sync::oneshot, task::LocalSet};
+    use std::{
+        future::Future,
+        io,
+        sync::mpsc::sync_channel,
+        thread,
+    };
+    use tokio::{
+        runtime::{Builder, LocalOptions},
+        sync::oneshot,
+    };
 
     pub(crate) use std::net::TcpListener as Bound;
     pub(crate) use tokio::net::{TcpListener, TcpStream};
@@ -30,14 +38,22 @@ mod real {
     where
         F: Future<Output = ()>,
     {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (built, is_built) = sync_channel(1);
         let body = move || {
-            LocalSet::new().block_on(&runtime, work());
+            // Made here, because a runtime whose tasks never leave their thread does not leave it either.
+            let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(built.send(Err(error))),
+            };
+            // Whoever starts a worker waits for this.
+            let _ = built.send(Ok(()));
+            runtime.block_on(work());
+            drop(runtime);
             // Nobody hears it when the group's tasks were dropped with their runtime.
             let _ = ended.send(());
         };
         thread::Builder::new().name(name).spawn(body)?;
-        Ok(())
+        is_built.recv().unwrap_or_else(|_| Err(io::Error::other("the worker's thread ended")))
     }
 }
 
