@@ -10,12 +10,7 @@ pub(crate) use self::simulated::*;
 
 #[cfg(not(feature = "simulation"))]
 mod real {
-    use std::{
-        future::Future,
-        io,
-        sync::mpsc::sync_channel,
-        thread,
-    };
+    use std::{future::Future, io, sync::mpsc::sync_channel, thread};
     use tokio::{
         runtime::{Builder, LocalOptions},
         sync::oneshot,

@@ -1,6 +1,7 @@
 //! The data plane through its handle, with real servers and real callers on loopback.
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+mod answers;
 mod change;
 mod children;
 mod draining;
