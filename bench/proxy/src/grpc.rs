@@ -144,7 +144,9 @@ async fn one(sender: SendRequest<Bytes>, due: u64, shared: &Shared) -> bool {
     };
     let good = failure.is_none();
     // The first one tells what to look for; the others are counted.
-    if let (Some(failure), false) = (failure, shared.failed.replace(true)) {
+    if let Some(failure) = failure
+        && !shared.failed.replace(true)
+    {
         eprintln!("a gRPC call failed: {failure}");
     }
     let mut tally = shared.tally.borrow_mut();
