@@ -27,6 +27,7 @@ pub const TABLE: &[(&str, Place)] = &[
     // Base: pure knowledge, no network.
     ("motet-model", Place::Layer(1)),
     ("motet-contract", Place::Layer(1)),
+    ("motet-cloudevents", Place::Layer(1)),
     ("motet-store", Place::Layer(1)),
     // Contexts: each with its own words, ports and specs.
     ("motet-registry", Place::Layer(2)),

@@ -1,0 +1,92 @@
+//! What can be wrong with an event and with what claims to be one: one struct per failure, one enum per operation.
+
+use motet_kernel::code::ErrorCode;
+
+/// Why an event cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidEvent {
+    /// A required attribute is not there.
+    #[error("the attribute `{attribute}` is missing: every event has `id`, `source`, `specversion` and `type`")]
+    Missing {
+        /// Which one.
+        attribute: &'static str,
+    },
+    /// The event follows a version of the specification that is not 1.0.
+    #[error("`specversion` is `{given}`: only events of version `1.0` are understood")]
+    Version {
+        /// What was given.
+        given: String,
+    },
+    /// A name that no extension attribute may have.
+    #[error("`{name}` cannot be the name of an attribute: {reason}")]
+    Name {
+        /// What was given, shortened.
+        name: String,
+        /// Which rule it breaks.
+        reason: &'static str,
+    },
+    /// A value that the attribute's type does not allow.
+    #[error("the attribute `{attribute}` has the value `{given}`, which {reason}")]
+    Value {
+        /// Of which attribute.
+        attribute: String,
+        /// What was given, shortened.
+        given: String,
+        /// What is wrong with it: `is not a timestamp …`.
+        reason: &'static str,
+    },
+    /// The attributes are more, or longer, than an event may have.
+    #[error("{what} is {given}, and at most {limit} can be")]
+    TooLarge {
+        /// What is too large, with its unit.
+        what: &'static str,
+        /// How large.
+        given: usize,
+        /// How large it may be.
+        limit: usize,
+    },
+    /// An attribute is given twice.
+    #[error("the attribute `{attribute}` is given twice")]
+    Twice {
+        /// Which one.
+        attribute: String,
+    },
+}
+
+impl InvalidEvent {
+    /// The code under which the book explains it.
+    pub fn code(&self) -> ErrorCode {
+        ErrorCode(match self {
+            Self::Missing { .. } => "MO-cloudevents-001",
+            Self::Version { .. } => "MO-cloudevents-002",
+            Self::Name { .. } => "MO-cloudevents-003",
+            Self::Value { .. } => "MO-cloudevents-004",
+            Self::TooLarge { .. } => "MO-cloudevents-005",
+            Self::Twice { .. } => "MO-cloudevents-006",
+        })
+    }
+}
+
+/// Bytes that are not a stored event, or not one that this version of Motet can read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the stored event cannot be read: {reason}")]
+pub struct InvalidRecord {
+    /// What is wrong.
+    pub reason: &'static str,
+}
+
+impl InvalidRecord {
+    /// The code under which the book explains it.
+    pub fn code(&self) -> ErrorCode {
+        ErrorCode("MO-cloudevents-007")
+    }
+}
+
+/// Enough of a value to recognise it in a message.
+pub(crate) fn shortened(text: &str) -> String {
+    const SHOWN: usize = 60;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
