@@ -90,3 +90,91 @@ pub(crate) fn shortened(text: &str) -> String {
         None => text.to_owned(),
     }
 }
+
+/// Why what came is not an event, or not several.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// It looks like an event, and is none.
+    #[error(transparent)]
+    Invalid(#[from] InvalidEvent),
+    /// A header cannot be decoded.
+    #[error("the header `{header}` cannot be decoded: {reason}")]
+    Header {
+        /// Which one.
+        header: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// An event format that is not understood.
+    #[error("events in the format `{content_type}` are not understood: {reason}")]
+    Format {
+        /// What the request says.
+        content_type: String,
+        /// What would be.
+        reason: &'static str,
+    },
+    /// It is not JSON.
+    #[error("the body is not JSON: {reason} at line {line}, column {column}")]
+    Json {
+        /// What was found.
+        reason: String,
+        /// Counted from 1.
+        line: usize,
+        /// Counted from 1.
+        column: usize,
+    },
+    /// It is JSON, and not of the shape that an event has.
+    #[error("{0}")]
+    Shape(String),
+    /// The data of the event contradicts what the event says about it.
+    #[error("{0}")]
+    Data(&'static str),
+    /// It is too large.
+    #[error("the event has {given} bytes, and at most {limit} are taken")]
+    TooLarge {
+        /// How large it is, in bytes.
+        given: usize,
+        /// How large it may be, in bytes.
+        limit: usize,
+    },
+    /// There are too many in one batch.
+    #[error("the batch has more than the {limit} events that are taken at once: send several")]
+    TooMany {
+        /// How many may be.
+        limit: usize,
+    },
+    /// One of several is wrong; none was taken.
+    #[error("event {index} of the batch: {source}")]
+    InBatch {
+        /// Which one, counted from 0.
+        index: usize,
+        /// What is wrong with it.
+        source: Box<DecodeError>,
+    },
+}
+
+impl DecodeError {
+    /// The code under which the book explains it.
+    pub fn code(&self) -> ErrorCode {
+        ErrorCode(match self {
+            Self::Invalid(invalid) => return invalid.code(),
+            Self::InBatch { source, .. } => return source.code(),
+            Self::Header { .. } => "MO-cloudevents-101",
+            Self::Format { .. } => "MO-cloudevents-102",
+            Self::Json { .. } => "MO-cloudevents-103",
+            Self::Shape(_) => "MO-cloudevents-104",
+            Self::Data(_) => "MO-cloudevents-105",
+            Self::TooLarge { .. } | Self::TooMany { .. } => "MO-cloudevents-106",
+        })
+    }
+
+    /// The status with which HTTP says so.
+    pub fn status(&self) -> http::StatusCode {
+        match self {
+            Self::Format { .. } => http::StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge { .. } | Self::TooMany { .. } => http::StatusCode::PAYLOAD_TOO_LARGE,
+            Self::InBatch { source, .. } => source.status(),
+            _ => http::StatusCode::BAD_REQUEST,
+        }
+    }
+}

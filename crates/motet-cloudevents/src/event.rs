@@ -109,7 +109,7 @@ impl Event {
         self.attributes.len() + self.data.as_ref().map_or(0, Bytes::len)
     }
 
-    fn core(&self, core: Core) -> Option<&str> {
+    pub(crate) fn core(&self, core: Core) -> Option<&str> {
         packed::core(&self.attributes, core)
     }
 

@@ -1,4 +1,4 @@
-//! CloudEvents 1.0: the event as a value.
+//! CloudEvents 1.0: the event as a value, its formats and bindings.
 //!
 //! Everything that travels between services by way of Motet is an [`Event`]: what a producer sent, what the store keeps, what a
 //! subscriber gets. An event is checked once, when it is made, and is two pieces of memory from then on: its attributes, packed in
@@ -10,7 +10,8 @@
 //! - Data is bytes. Nothing here reads, re-formats or re-encodes what a producer sent.
 //! - Nothing here knows topics, subscriptions, sockets or files, and nothing panics on what it is given.
 //!
-//! Map: [`event`] (the value and how it is made), [`attribute`] (names, values, limits), [`record`] (the form on disk), [`error`].
+//! Map: [`event`] (the value and how it is made), [`attribute`] (names, values, limits), [`record`] (the form on disk), [`http`] (requests and
+//! answers, all modes), [`json`] (the JSON formats), [`binding`] (headers of Kafka, NATS and AMQP), [`media`] (what media types say), [`error`].
 //!
 //! ```
 //! use motet_cloudevents::Event;
@@ -28,10 +29,14 @@
 //! ```
 
 pub mod attribute;
+pub mod binding;
 pub mod error;
 pub mod event;
+pub mod http;
+pub mod json;
+pub mod media;
 pub mod record;
 
 pub use attribute::Value;
-pub use error::{InvalidEvent, InvalidRecord};
+pub use error::{DecodeError, InvalidEvent, InvalidRecord};
 pub use event::{Builder, Event};

@@ -1,3 +1,7 @@
 //! What is true of events through the public surface of the crate.
 
+mod any;
+mod binding;
 mod event;
+mod http;
+mod json;

@@ -113,6 +113,31 @@ impl<'a> Builder<'a> {
         self
     }
 
+    /// An extension attribute of a name that is not there yet.
+    pub(crate) fn extension_new(mut self, name: impl Into<Cow<'a, str>>, value: Cow<'a, str>) -> Self {
+        self.extensions.push((name.into(), Kept::Text(value)));
+        self
+    }
+
+    /// An extension attribute of a name that is not there yet, and not a text.
+    pub(crate) fn extension_value(mut self, name: Cow<'a, str>, value: Value<'a>) -> Self {
+        self.extensions.push((name, Kept::Other(value)));
+        self
+    }
+
+    /// Whether an attribute is given.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        match Core::from_name(name) {
+            Some(core) => self.core[core as usize].is_some(),
+            None => self.extensions.iter().any(|(own, _)| own == name),
+        }
+    }
+
+    /// A core attribute, as far as it is given.
+    pub(crate) fn core_text(&self, core: Core) -> Option<&str> {
+        self.core[core as usize].as_deref()
+    }
+
     /// Leaves an attribute away.
     pub fn without(mut self, name: &str) -> Self {
         match Core::from_name(name) {
@@ -134,7 +159,7 @@ impl<'a> Builder<'a> {
         self
     }
 
-    fn with_core(mut self, core: Core, value: impl Into<Cow<'a, str>>) -> Self {
+    pub(crate) fn with_core(mut self, core: Core, value: impl Into<Cow<'a, str>>) -> Self {
         self.core[core as usize] = Some(value.into());
         self
     }
