@@ -178,3 +178,55 @@ impl DecodeError {
         }
     }
 }
+
+/// Why something is not a filter.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidFilter {
+    /// It names an attribute that no event can have.
+    #[error(transparent)]
+    Attribute(#[from] InvalidEvent),
+    /// It compares with nothing.
+    #[error(
+        "the filter compares `{attribute}` with an empty text: to ask whether an attribute is there, use the expression `EXISTS {attribute}`"
+    )]
+    EmptyValue {
+        /// Which attribute.
+        attribute: String,
+    },
+    /// A list of filters without filters.
+    #[error("the filter `{dialect}` has an empty list")]
+    Empty {
+        /// `all` or `any`.
+        dialect: &'static str,
+    },
+    /// An expression that cannot be read.
+    #[error("the expression cannot be read: {reason} at character {at}")]
+    Syntax {
+        /// What was expected or found.
+        reason: String,
+        /// Where, counted from 1.
+        at: usize,
+    },
+    /// An expression that can be read and can never be true without an error.
+    #[error("the expression cannot work: {0}")]
+    Meaning(String),
+    /// It is too large to be asked for each event.
+    #[error("the filter is too large: {reason}")]
+    TooLarge {
+        /// What is the most.
+        reason: &'static str,
+    },
+}
+
+impl InvalidFilter {
+    /// The code under which the book explains it.
+    pub fn code(&self) -> ErrorCode {
+        ErrorCode(match self {
+            Self::Attribute(invalid) => return invalid.code(),
+            Self::EmptyValue { .. } | Self::Empty { .. } => "MO-cloudevents-201",
+            Self::Syntax { .. } => "MO-cloudevents-202",
+            Self::Meaning(_) => "MO-cloudevents-203",
+            Self::TooLarge { .. } => "MO-cloudevents-204",
+        })
+    }
+}

@@ -1,4 +1,4 @@
-//! CloudEvents 1.0: the event as a value, its formats and bindings.
+//! CloudEvents 1.0: the event as a value, its formats and bindings, and filters over it.
 //!
 //! Everything that travels between services by way of Motet is an [`Event`]: what a producer sent, what the store keeps, what a
 //! subscriber gets. An event is checked once, when it is made, and is two pieces of memory from then on: its attributes, packed in
@@ -11,7 +11,8 @@
 //! - Nothing here knows topics, subscriptions, sockets or files, and nothing panics on what it is given.
 //!
 //! Map: [`event`] (the value and how it is made), [`attribute`] (names, values, limits), [`record`] (the form on disk), [`http`] (requests and
-//! answers, all modes), [`json`] (the JSON formats), [`binding`] (headers of Kafka, NATS and AMQP), [`media`] (what media types say), [`error`].
+//! answers, all modes), [`json`] (the JSON formats), [`binding`] (headers of Kafka, NATS and AMQP), [`filter`] (which events are
+//! wanted, CESQL included), [`media`] (what media types say), [`error`].
 //!
 //! ```
 //! use motet_cloudevents::Event;
@@ -32,11 +33,13 @@ pub mod attribute;
 pub mod binding;
 pub mod error;
 pub mod event;
+pub mod filter;
 pub mod http;
 pub mod json;
 pub mod media;
 pub mod record;
 
 pub use attribute::Value;
-pub use error::{DecodeError, InvalidEvent, InvalidRecord};
+pub use error::{DecodeError, InvalidEvent, InvalidFilter, InvalidRecord};
 pub use event::{Builder, Event};
+pub use filter::Filter;

@@ -135,7 +135,7 @@ fn plain_data_is_wrapped() {
 
 #[test]
 fn what_is_wrong_is_named_with_its_place() {
-    let cases: [(Vec<(&str, &str)>, &str, StatusCode, &str); 9] = [
+    let cases = [
         (vec![("ce-id", "1")], "MO-cloudevents-001", StatusCode::BAD_REQUEST, "the attribute `specversion` is missing"),
         (with(&[("ce-id", "2")]), "MO-cloudevents-006", StatusCode::BAD_REQUEST, "the attribute `id` is given twice"),
         (

@@ -3,5 +3,7 @@
 mod any;
 mod binding;
 mod event;
+mod filter;
 mod http;
 mod json;
+mod sql;
