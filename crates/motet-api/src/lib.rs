@@ -10,6 +10,7 @@
 //!
 //! Map: [`wire`] (what travels), [`port`] (what the API needs from the system), [`server`] (listeners, token, routes),
 //! [`exposition`] (metrics in the formats that Prometheus reads),
+//! [`services`] (the other API, which services speak: events),
 //! [`client`] (the typed client that the commands use), [`document`] (the OpenAPI document).
 
 pub mod client;
@@ -18,5 +19,6 @@ pub mod error;
 pub mod exposition;
 pub mod port;
 pub mod server;
+pub mod services;
 mod sse;
 pub mod wire;

@@ -1,5 +1,7 @@
 //! The control API through its doors, with a system that is a double.
 
+mod services;
+
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream, stream::BoxStream};
 use motet_api::{

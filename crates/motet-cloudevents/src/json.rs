@@ -8,4 +8,4 @@ mod read;
 mod write;
 
 pub use read::{read, read_batch};
-pub use write::{length_hint, write, write_batch, write_line};
+pub use write::{length_hint, write, write_batch, write_line, write_with};

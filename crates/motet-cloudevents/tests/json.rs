@@ -31,7 +31,7 @@ fn json_data_is_kept_byte_for_byte() {
 fn a_line_is_one_line_whatever_the_data() {
     let event = read("\"data\":{\r\n \"a\":\n\"b\\nc\"\n}").expect("valid");
     let mut out = Vec::new();
-    json::write_line(&event, &mut out);
+    json::write_line(&event, &[], &mut out);
     let line = String::from_utf8(out).expect("JSON");
     assert_eq!(line.lines().count(), 1);
     let members = line.trim_end().to_owned();
@@ -79,6 +79,15 @@ fn attributes_keep_their_types() {
     let mut out = Vec::new();
     json::write(&event, &mut out);
     let expected = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","a":-2147483648,"b":true,"c":"5"}"#;
+    assert_eq!(String::from_utf8(out).expect("JSON"), expected);
+}
+
+#[test]
+fn attributes_are_added_on_the_way_out() {
+    let event = read(r#""a":1,"b":2"#).expect("valid");
+    let mut out = Vec::new();
+    json::write_with(&event, &[("b", Value::Text("x")), ("c", Value::Integer(3))], &mut out);
+    let expected = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","a":1,"b":"x","c":3}"#;
     assert_eq!(String::from_utf8(out).expect("JSON"), expected);
 }
 

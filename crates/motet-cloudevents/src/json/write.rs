@@ -11,13 +11,16 @@ pub fn length_hint(event: &Event) -> usize {
 
 /// Appends an event in the JSON event format.
 pub fn write(event: &Event, out: &mut Vec<u8>) {
-    out.push(b'{');
-    for (index, (name, value)) in event.attributes().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
+    write_with(event, &[], out);
+}
+
+/// Appends an event in the JSON event format, with extension attributes that it does not have itself, or in place of those that it has. Their
+/// names have to be such that [`crate::attribute::check_extension_name`] finds nothing wrong.
+pub fn write_with(event: &Event, more: &[(&str, Value<'_>)], out: &mut Vec<u8>) {
+    let own = event.attributes().filter(|(name, _)| more.iter().all(|(other, _)| other != name));
+    for (index, (name, value)) in own.chain(more.iter().copied()).enumerate() {
         // Names are letters and digits.
-        out.push(b'"');
+        out.extend_from_slice(if index == 0 { b"{\"" } else { b",\"" });
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b"\":");
         match value {
@@ -31,11 +34,11 @@ pub fn write(event: &Event, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// Appends an event in the JSON event format as one line, for streams of such lines. Line breaks between the parts of JSON data become spaces;
+/// Appends what [`write_with`] does as one line, for streams of such lines. Line breaks between the parts of JSON data become spaces;
 /// inside of its strings there can be none.
-pub fn write_line(event: &Event, out: &mut Vec<u8>) {
+pub fn write_line(event: &Event, more: &[(&str, Value<'_>)], out: &mut Vec<u8>) {
     let start = out.len();
-    write(event, out);
+    write_with(event, more, out);
     for byte in &mut out[start..] {
         if matches!(*byte, b'\n' | b'\r') {
             *byte = b' ';
