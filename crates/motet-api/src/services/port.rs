@@ -85,14 +85,9 @@ pub trait Events: Send + Sync + 'static {
     /// Whether the service may publish to a topic: asked before anything is read. Quick, and without waiting.
     fn admit(&self, topic: &str) -> Result<Admitted, Refusal>;
 
-    /// Publishes all or, if it fails, none; durable when it answers, in this order. One receipt for each. `deliver_at_ms` is when they are to be
-    /// published, in milliseconds since 1970.
-    async fn publish(
-        &self,
-        topic: &str,
-        events: Vec<Event>,
-        deliver_at_ms: Option<u64>,
-    ) -> Result<Vec<Receipt>, Refusal>;
+    /// Publishes all or, if it fails, none; durable when it answers, in this order. One receipt for each. Events with the extension attribute
+    /// `deliverat` (RFC 3339) or `delay` (`10m`) are published then.
+    async fn publish(&self, topic: &str, events: Vec<Event>) -> Result<Vec<Receipt>, Refusal>;
 
     /// Fetches up to `max` events, as soon as there is one, and none when there is none within `wait`. Whoever drops the future has fetched
     /// nothing.

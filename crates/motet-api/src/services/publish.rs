@@ -10,7 +10,7 @@ use http::{HeaderMap, Request, StatusCode, header};
 use hyper::body::Incoming;
 use jiff::Timestamp;
 use motet_cloudevents::{
-    Event,
+    DecodeError, Event,
     http::{self as codec, Fill, Limits, Mode},
 };
 use motet_kernel::quantity;
@@ -20,7 +20,7 @@ const ENVELOPE: usize = 16 * 1024;
 
 pub(crate) async fn post(door: &Door, topic: &str, request: Request<Incoming>) -> Result<Response, Refusal> {
     let admitted = door.events.admit(topic)?;
-    let deliver_at = deliver_at(&request)?;
+    let later = later(&request)?;
     let (head, body) = request.into_parts();
     refuse_encodings(&head.headers)?;
     let limit = match codec::mode(&head.headers)? {
@@ -30,9 +30,14 @@ pub(crate) async fn post(door: &Door, topic: &str, request: Request<Incoming>) -
     };
     let (body, share) = body::read(door, body, limit).await?;
     let limits = Limits { event_bytes: admitted.event_bytes, batch_events: door.options.batch_events };
-    let events = codec::decode(&head.headers, &body, &limits, || fill(topic, &admitted))?.into_vec();
+    let mut events = codec::decode(&head.headers, &body, &limits, || fill(topic, &admitted))?.into_vec();
+    if let Some((name, text)) = &later {
+        for event in &mut events {
+            *event = event.edit().extension(*name, text).build().map_err(DecodeError::from)?;
+        }
+    }
     let ids: Vec<Event> = events.clone();
-    let receipts = if events.is_empty() { Vec::new() } else { door.events.publish(topic, events, deliver_at).await? };
+    let receipts = if events.is_empty() { Vec::new() } else { door.events.publish(topic, events).await? };
     drop(share);
     let mut out = Vec::with_capacity(64 * receipts.len() + 16);
     out.extend_from_slice(b"{\"receipts\":[");
@@ -83,7 +88,7 @@ fn fill(topic: &str, admitted: &Admitted) -> Fill {
 /// A body that was compressed would be stored, and delivered, as bytes that nobody asked for.
 fn refuse_encodings(headers: &HeaderMap) -> Result<(), Refusal> {
     match headers.get(header::CONTENT_ENCODING) {
-        Some(encoding) if encoding != "identity" => Err(Refusal::Event(motet_cloudevents::DecodeError::Format {
+        Some(encoding) if encoding != "identity" => Err(Refusal::Event(DecodeError::Format {
             content_type: format!("Content-Encoding: {}", String::from_utf8_lossy(encoding.as_bytes())),
             reason: "send the body as it is",
         })),
@@ -91,19 +96,20 @@ fn refuse_encodings(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// When the events are to be published: `?delay=10m` or `?deliverat=2026-01-31T12:00:00Z`.
-fn deliver_at(request: &Request<Incoming>) -> Result<Option<u64>, Refusal> {
+/// Gives events the attribute that says when they are to be published: `?delay=10m` or `?deliverat=2026-01-31T12:00:00Z`, which is easier to write than
+/// an attribute where there is no event around the data.
+fn later(request: &Request<Incoming>) -> Result<Option<(&'static str, String)>, Refusal> {
     if request.uri().query().is_none() {
         return Ok(None);
     }
-    let now = || u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
     if let Some(text) = parameter(request, "delay")? {
-        let delay = quantity::parse_duration(&text).map_err(|error| Refusal::Unreadable(error.to_string()))?;
-        return Ok(Some(now().saturating_add(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX))));
+        quantity::parse_duration(&text).map_err(|error| Refusal::Unreadable(format!("`delay`: {error}")))?;
+        return Ok(Some(("delay", text.into_owned())));
     }
     let Some(text) = parameter(request, "deliverat")? else { return Ok(None) };
-    let at: Timestamp = text.parse().map_err(|_| {
-        Refusal::Unreadable(format!("`deliverat` is `{text}`, and has to be a timestamp like `2026-01-31T12:00:00Z`"))
-    })?;
-    Ok(Some(u64::try_from(at.as_millisecond()).unwrap_or_default()))
+    if text.parse::<Timestamp>().is_err() {
+        let detail = format!("`deliverat` is `{text}`, and has to be a timestamp like `2026-01-31T12:00:00Z`");
+        return Err(Refusal::Unreadable(detail));
+    }
+    Ok(Some(("deliverat", text.into_owned())))
 }

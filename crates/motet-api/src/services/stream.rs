@@ -169,7 +169,7 @@ impl Publishing {
 async fn publish(door: Arc<Door>, topic: Arc<str>, lines: Vec<Line>, share: Share) -> Group {
     let of_line = |line: &Line| if let Line::Event(event) = line { Some(event.clone()) } else { None };
     let events: Vec<Event> = lines.iter().filter_map(of_line).collect();
-    let receipts = if events.is_empty() { Ok(Vec::new()) } else { door.events.publish(&topic, events, None).await };
+    let receipts = if events.is_empty() { Ok(Vec::new()) } else { door.events.publish(&topic, events).await };
     drop(share);
     Group { lines, receipts }
 }

@@ -19,7 +19,6 @@ use tokio::{
 
 pub(super) struct Double {
     pub(super) published: Mutex<Vec<Event>>,
-    pub(super) deliver_at: Mutex<Option<u64>>,
     /// What is to be fetched.
     pub(super) waiting: Mutex<VecDeque<Event>>,
     pub(super) leased: Mutex<HashMap<String, Event>>,
@@ -34,7 +33,6 @@ impl Default for Double {
     fn default() -> Self {
         Self {
             published: Mutex::default(),
-            deliver_at: Mutex::default(),
             waiting: Mutex::default(),
             leased: Mutex::default(),
             settled: Mutex::default(),
@@ -70,19 +68,19 @@ impl Events for Double {
         }
     }
 
-    async fn publish(&self, _: &str, events: Vec<Event>, at: Option<u64>) -> Result<Vec<Receipt>, Refusal> {
+    async fn publish(&self, _: &str, events: Vec<Event>) -> Result<Vec<Receipt>, Refusal> {
         self.gate.acquire().await.expect("open").forget();
         if events.iter().any(|event| event.ty() == "bad") {
             let code = motet_kernel::code::ErrorCode("MO-api-204");
             return Err(Refusal::NotTaken { detail: "at /pages: it has to be a number".into(), code });
         }
-        *self.deliver_at.lock().expect("sound") = at;
         let mut published = self.published.lock().expect("sound");
         let mut receipts = Vec::new();
         for event in events {
             let duplicate = published.iter().any(|other| other.id() == event.id());
-            let position = (!duplicate && at.is_none()).then_some(published.len() as u64);
-            receipts.push(Receipt { position, duplicate, deliver_at_ms: at });
+            let is_later = event.extension("delay").or(event.extension("deliverat")).is_some();
+            let position = (!duplicate && !is_later).then_some(published.len() as u64);
+            receipts.push(Receipt { position, duplicate, deliver_at_ms: is_later.then_some(1_896_091_200_000) });
             if !duplicate {
                 published.push(event);
             }
@@ -139,7 +137,8 @@ impl Events for Double {
         };
         let seen = move |position: u64| {
             let id = position.to_string();
-            let event = Event::builder(&id, "/s", if position % 2 == 0 { "even" } else { "odd" }).data("[1,\n2]");
+            let event =
+                Event::builder(&id, "/s", if position.is_multiple_of(2) { "even" } else { "odd" }).data("[1,\n2]");
             Ok(Seen { position, event: event.build().expect("valid") })
         };
         Ok(stream::iter((first..first + 4).map(seen)).chain(stream::pending()).boxed())

@@ -70,10 +70,12 @@ async fn json_without_an_event_around_it_becomes_one() {
 async fn events_can_be_published_later() {
     let address = open().await;
     let answer = receipts(post(&address, "/topics/parsed?deliverat=2030-01-31T12%3A00%3A00Z", &[], "x").await).await;
-    assert_eq!(*address.double.deliver_at.lock().expect("sound"), Some(1_896_091_200_000));
     assert_eq!(answer[0]["deliverat"], "2030-01-31T12:00:00Z");
-    post(&address, "/topics/parsed?delay=10m", &[], "x").await;
-    assert!(address.double.deliver_at.lock().expect("sound").is_some_and(|at| at < 1_896_091_200_000));
+    post(&address, "/topics/parsed?delay=10m", &[("ce-a", "b")], "x").await;
+    let published = address.double.published.lock().expect("sound").clone();
+    assert_eq!(published[0].extension("deliverat"), Some(Value::Text("2030-01-31T12:00:00Z")));
+    assert_eq!(published[1].extension("delay"), Some(Value::Text("10m")));
+    assert_eq!(published[1].extension("a"), Some(Value::Text("b")));
     for query in ["delay=soon", "delay=10", "deliverat=tomorrow", "delay=%ff"] {
         let refused = post(&address, &format!("/topics/parsed?{query}"), &[], "x").await;
         problem(refused, 400, "MO-api-204").await;
