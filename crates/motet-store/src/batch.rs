@@ -1,0 +1,88 @@
+//! What is to be written together: all of it or none.
+
+use crate::keyspace::Keyspace;
+use bytes::Bytes;
+
+/// What the engine adds to a record in memory and on disk, roughly, in bytes.
+const OVERHEAD_BYTES: usize = 48;
+
+/// The engine writes the length of a key in two bytes and does not look whether it fits.
+const KEY_BYTES_MAX: usize = u16::MAX as usize;
+
+pub(crate) struct Entry {
+    pub(crate) keyspace: fjall::Keyspace,
+    pub(crate) key: Bytes,
+    pub(crate) value: Option<Bytes>,
+}
+
+/// Inserts and removals, possibly of several keyspaces, that take effect together.
+#[derive(Default)]
+pub struct Batch {
+    pub(crate) entries: Vec<Entry>,
+    bytes: usize,
+}
+
+impl Batch {
+    /// An empty batch. Committing it is a barrier: the answer comes when everything handed in before is durable.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty batch with space for `entries`.
+    pub fn with_capacity(entries: usize) -> Self {
+        Self { entries: Vec::with_capacity(entries), bytes: 0 }
+    }
+
+    /// Writes `value` under `key`, over what stood there. Handed over without a copy when both are `Bytes`.
+    ///
+    /// # Panics
+    /// When the key is empty or longer than 65,535 bytes, which the engine could not read back.
+    pub fn insert(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>, value: impl Into<Bytes>) {
+        self.push(keyspace, key.into(), Some(value.into()));
+    }
+
+    /// Removes `key`, if it is there.
+    ///
+    /// # Panics
+    /// As [`Batch::insert`].
+    pub fn remove(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>) {
+        self.push(keyspace, key.into(), None);
+    }
+
+    fn push(&mut self, keyspace: &Keyspace, key: Bytes, value: Option<Bytes>) {
+        assert!(
+            !key.is_empty() && key.len() <= KEY_BYTES_MAX,
+            "keys have 1 to {KEY_BYTES_MAX} bytes, this one has {}",
+            key.len()
+        );
+        self.bytes += key.len() + value.as_ref().map_or(0, Bytes::len) + OVERHEAD_BYTES;
+        self.entries.push(Entry { keyspace: keyspace.tree.clone(), key, value });
+    }
+
+    /// Adds what another batch holds, after what is here.
+    pub fn append(&mut self, mut other: Batch) {
+        self.bytes += other.bytes;
+        self.entries.append(&mut other.entries);
+    }
+
+    /// How many records it writes or removes.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// What it costs while it waits, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl std::fmt::Debug for Batch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Batch").field("entries", &self.entries.len()).field("bytes", &self.bytes).finish()
+    }
+}

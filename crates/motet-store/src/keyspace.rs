@@ -1,0 +1,177 @@
+//! Reading, and giving space back.
+//!
+//! A keyspace is a sorted map of its own. Logs (ever rising keys, read in order, dropped from the front) get large blocks and no filters;
+//! indexes get small blocks with filters. Reads see what is committed; they may touch the disk, so callers on an async thread read little
+//! at a time or from a blocking thread.
+
+use crate::error::ReadError;
+use bytes::Bytes;
+use fjall::{
+    AbstractTree, KeyspaceCreateOptions,
+    config::{BlockSizePolicy, FilterPolicy, PinningPolicy},
+};
+use std::{ops::Bound, sync::Arc};
+
+/// What a keyspace is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Keys only rise, values are read in order, the oldest go first.
+    Log,
+    /// Keys in any order, looked up one by one or by prefix, overwritten and removed.
+    Index,
+}
+
+/// How much a range read returns at most. It stops after the record that reaches either limit.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Records.
+    pub items: usize,
+    /// Bytes of values.
+    pub bytes: usize,
+}
+
+impl Limits {
+    /// Up to `items` records, whatever their size.
+    pub fn items(items: usize) -> Self {
+        Self { items, bytes: usize::MAX }
+    }
+}
+
+/// A sorted map of its own in the store. Cheap to clone.
+#[derive(Clone)]
+pub struct Keyspace {
+    pub(crate) tree: fjall::Keyspace,
+    name: Arc<str>,
+}
+
+impl Keyspace {
+    pub(crate) fn new(name: &str, tree: fjall::Keyspace) -> Self {
+        Self { tree, name: name.into() }
+    }
+
+    /// The name it was opened by.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The value under `key`.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Bytes>, ReadError> {
+        Ok(self.tree.get(key).map_err(|error| self.trouble(&error))?.map(Bytes::from))
+    }
+
+    /// Records from `from` on and below `to`, in the order of their keys.
+    pub fn range(&self, from: &[u8], to: Bound<&[u8]>, limits: Limits) -> Result<Vec<(Bytes, Bytes)>, ReadError> {
+        let mut found = Vec::new();
+        let mut bytes = 0_usize;
+        for guard in self.tree.range::<&[u8], _>((Bound::Included(from), to)) {
+            if found.len() >= limits.items || bytes >= limits.bytes {
+                break;
+            }
+            let (key, value) = guard.into_inner().map_err(|error| self.trouble(&error))?;
+            bytes = bytes.saturating_add(value.len());
+            found.push((Bytes::from(key), Bytes::from(value)));
+        }
+        Ok(found)
+    }
+
+    /// Records whose keys begin with `prefix`, in order.
+    pub fn prefix(&self, prefix: &[u8], limits: Limits) -> Result<Vec<(Bytes, Bytes)>, ReadError> {
+        match after_prefix(prefix) {
+            Some(end) => self.range(prefix, Bound::Excluded(&end), limits),
+            None => self.range(prefix, Bound::Unbounded, limits),
+        }
+    }
+
+    /// The last record whose key is at most `key`, and at least `from`.
+    pub fn at_or_before(&self, from: &[u8], key: &[u8]) -> Result<Option<(Bytes, Bytes)>, ReadError> {
+        if from > key {
+            return Ok(None);
+        }
+        let range = (Bound::Included(from), Bound::Included(key));
+        let last = self.tree.range::<&[u8], _>(range).next_back();
+        last.map(|guard| guard.into_inner().map(|(key, value)| (Bytes::from(key), Bytes::from(value))))
+            .transpose()
+            .map_err(|error| self.trouble(&error))
+    }
+
+    /// The record with the highest key.
+    pub fn last(&self) -> Result<Option<(Bytes, Bytes)>, ReadError> {
+        let last = self.tree.last_key_value();
+        last.map(|guard| guard.into_inner().map(|(key, value)| (Bytes::from(key), Bytes::from(value))))
+            .transpose()
+            .map_err(|error| self.trouble(&error))
+    }
+
+    /// Gives back the disk space of whole tables that hold nothing but keys below `below`. What shares a table with newer records, or is
+    /// still in memory, stays until later: the caller remembers itself where its log begins. The newest record never goes, because by its
+    /// table the engine knows which journals are done with. Blocks while a compaction runs: call it from a blocking thread.
+    pub fn drop_below(&self, below: &[u8]) -> Result<(), ReadError> {
+        let Some((newest, _)) = self.last()? else { return Ok(()) };
+        let end = if newest.as_ref() < below { newest.as_ref() } else { below };
+        let range = (Bound::Unbounded, Bound::Excluded(end));
+        self.tree
+            .tree
+            .drop_range::<&[u8], _>(range)
+            .map_err(|error| ReadError { keyspace: self.name.clone(), reason: format!("{error:?}").into() })
+    }
+
+    /// What it takes on disk in tables, in bytes; what is still in the journal does not count.
+    pub fn disk_bytes(&self) -> u64 {
+        self.tree.disk_space()
+    }
+
+    pub(crate) fn unflushed_bytes(&self) -> u64 {
+        self.tree.tree.active_memtable().size()
+    }
+
+    fn trouble(&self, error: &fjall::Error) -> ReadError {
+        ReadError { keyspace: self.name.clone(), reason: error.to_string().into() }
+    }
+}
+
+/// The first key that is greater than all keys with this prefix.
+fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            return Some(end);
+        }
+    }
+    None
+}
+
+impl Shape {
+    pub(crate) fn engine_options(self, memtable_bytes: u64) -> KeyspaceCreateOptions {
+        let options = KeyspaceCreateOptions::default()
+            .manual_journal_persist(true)
+            .max_memtable_size(memtable_bytes)
+            .index_block_pinning_policy(PinningPolicy::all(false))
+            .filter_block_pinning_policy(PinningPolicy::all(false));
+        match self {
+            Self::Log => {
+                options.data_block_size_policy(BlockSizePolicy::all(16 * 1024)).filter_policy(FilterPolicy::disabled())
+            }
+            Self::Index => options,
+        }
+    }
+}
+
+impl std::fmt::Debug for Keyspace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Keyspace").field(&self.name).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::after_prefix;
+
+    #[test]
+    fn the_end_of_a_prefix_is_the_next_key_that_does_not_have_it() {
+        assert_eq!(after_prefix(b"ab").as_deref(), Some(&b"ac"[..]));
+        assert_eq!(after_prefix(&[1, 0xff]).as_deref(), Some(&[2][..]));
+        assert_eq!(after_prefix(&[0xff, 0xff]), None);
+        assert_eq!(after_prefix(b""), None);
+    }
+}
