@@ -1,0 +1,140 @@
+//! The embedded engine: a topic is a keyspace of the store, a position is a key.
+//!
+//! Appends are handed to the store in the order of their positions and become visible together with the sync that makes them durable, so
+//! the end of the topic that readers see is always durable. Nothing is deleted event by event: a sparse index remembers which position was
+//! reached when, retention moves the beginning of the topic along it, and the store drops whole tables behind it.
+
+mod log;
+
+use crate::{
+    error::BrokerError,
+    name::{SubscriptionName, TopicName},
+    port::{Ends, Engine, Entry, Note, Stored, Transport, TransportError},
+    record::{read_entry, write_entry},
+    time::Time,
+    topic::{Keep, Position, TopicSpec},
+};
+use async_trait::async_trait;
+use log::Log;
+use motet_store::{Limits, Shape, Store};
+use parking_lot::RwLock;
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+use tokio::sync::{oneshot, watch};
+
+/// How long an append waits for room in the store before it says that it is busy.
+const ROOM_WAIT: Duration = Duration::from_secs(2);
+
+/// The engine in this process.
+pub struct Embedded {
+    store: Store,
+    index: motet_store::Keyspace,
+    place: PathBuf,
+    logs: RwLock<HashMap<TopicName, Arc<Log>>>,
+}
+
+impl Embedded {
+    /// The engine on a store; `place` is for people: where its files are.
+    pub fn new(store: Store, place: impl Into<PathBuf>) -> Result<Self, BrokerError> {
+        let index = store.keyspace("embedded.index", Shape::Index)?;
+        Ok(Self { store, index, place: place.into(), logs: RwLock::default() })
+    }
+
+    fn log(&self, topic: &TopicName) -> Result<Arc<Log>, TransportError> {
+        self.logs.read().get(topic).cloned().ok_or_else(|| TransportError::NoTopic(topic.clone()))
+    }
+}
+
+/// Runs what reads the disk where it may block.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, TransportError> + Send + 'static,
+) -> Result<T, TransportError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => {
+            Err(TransportError::Unavailable { engine: "embedded".to_owned(), reason: error.to_string().into() })
+        }
+    }
+}
+
+#[async_trait]
+impl Transport for Embedded {
+    fn engine(&self) -> Engine {
+        Engine { name: "embedded", detail: self.place.display().to_string() }
+    }
+
+    async fn ensure(&self, topic: &TopicSpec) -> Result<(), TransportError> {
+        if self.logs.read().contains_key(&topic.name) {
+            return Ok(());
+        }
+        let (store, index, name) = (self.store.clone(), self.index.clone(), topic.name.clone());
+        let log = blocking(move || Log::open(&store, index, name)).await?;
+        self.logs.write().entry(topic.name.clone()).or_insert_with(|| Arc::new(log));
+        Ok(())
+    }
+
+    async fn append(
+        &self,
+        topic: &TopicName,
+        entries: Vec<Entry>,
+        note: Option<Note>,
+    ) -> Result<Vec<Position>, TransportError> {
+        let log = self.log(topic)?;
+        let count = entries.len() as u64;
+        let published_at = entries.last().map_or(Time(0), |entry| entry.published_at);
+        let records: Vec<_> = entries.iter().map(write_entry).collect();
+        drop(entries);
+        let note = note.map(Note::into_batch).unwrap_or_default();
+        let bytes = note.bytes() + records.iter().map(|record| record.len() + 64).sum::<usize>();
+        let room = self.store.room(bytes, ROOM_WAIT).await?;
+        let (answer, answered) = oneshot::channel();
+        let first = log.append(&self.store, records, published_at, note, room, answer);
+        match answered.await {
+            Ok(result) => result?,
+            // The store's thread answers everything it takes; without it, it is gone.
+            Err(_) => self.store.flush().await?,
+        }
+        Ok((first..first + count).map(Position).collect())
+    }
+
+    async fn read(&self, topic: &TopicName, from: Position, limits: Limits) -> Result<Vec<Stored>, TransportError> {
+        let log = self.log(topic)?;
+        blocking(move || {
+            let (_, found) = log.range(from.0, limits)?;
+            let stored = found.into_iter().map(|(position, record)| {
+                let entry = read_entry(record).map_err(|error| log.unreadable(position, &error))?;
+                Ok(Stored { position: Position(position), entry })
+            });
+            stored.collect()
+        })
+        .await
+    }
+
+    async fn ends(&self, topic: &TopicName) -> Result<Ends, TransportError> {
+        Ok(self.log(topic)?.ends())
+    }
+
+    fn head(&self, topic: &TopicName) -> Result<watch::Receiver<Position>, TransportError> {
+        Ok(self.log(topic)?.head())
+    }
+
+    async fn at_time(&self, topic: &TopicName, time: Time) -> Result<Position, TransportError> {
+        let log = self.log(topic)?;
+        blocking(move || log.at_time(time)).await
+    }
+
+    async fn settled(&self, _: &TopicName, _: &SubscriptionName, _: Position) -> Result<(), TransportError> {
+        Ok(())
+    }
+
+    async fn trim(&self, topic: &TopicName, keep: &Keep, now: Time) -> Result<(), TransportError> {
+        let (log, store, keep) = (self.log(topic)?, self.store.clone(), *keep);
+        let planned = {
+            let log = Arc::clone(&log);
+            blocking(move || log.plan_trim(&keep, now)).await?
+        };
+        let Some((first, batch)) = planned else { return Ok(()) };
+        store.commit(batch).await?;
+        log.begin_at(first);
+        blocking(move || log.give_back(first)).await
+    }
+}

@@ -1,0 +1,324 @@
+//! Publishing: checked, known or new, and durable before it is acknowledged.
+
+use crate::{
+    dedup::{self, Dedup, Known, Mark},
+    error::{InvalidDelay, PublishError, TooLarge},
+    key,
+    port::{Entry, TransportError},
+    record::{Key, number_at},
+    service::Core,
+    time::Time,
+    topic::{Position, Receipt, TopicSpec},
+};
+use bytes::Bytes;
+use motet_cloudevents::{Event, Value};
+use motet_kernel::{
+    clock::Timestamp,
+    quantity,
+    task::{Kind, TaskGroup},
+};
+use motet_store::{Batch, Limits};
+use parking_lot::{Mutex, RwLock};
+use std::{
+    future::Future,
+    ops::Bound,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+};
+use tokio::sync::Notify;
+
+/// A declared topic.
+pub(crate) struct Topic {
+    pub(crate) id: u32,
+    spec: RwLock<Arc<TopicSpec>>,
+    dedup: Mutex<Dedup>,
+    /// Something that was pending is decided.
+    decided: Notify,
+    pub(crate) published: AtomicU64,
+    pub(crate) duplicates: AtomicU64,
+}
+
+impl Topic {
+    pub(crate) fn new(id: u32, spec: TopicSpec, dedup: Dedup) -> Self {
+        Self {
+            id,
+            spec: RwLock::new(Arc::new(spec)),
+            dedup: Mutex::new(dedup),
+            decided: Notify::new(),
+            published: AtomicU64::new(0),
+            duplicates: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn spec(&self) -> Arc<TopicSpec> {
+        self.spec.read().clone()
+    }
+
+    pub(crate) fn change(&self, spec: TopicSpec) {
+        self.dedup.lock().set_window(spec.dedup);
+        *self.spec.write() = Arc::new(spec);
+    }
+
+    /// How many ids are remembered, and whether memory was too short for the window.
+    pub(crate) fn remembered(&self) -> (usize, bool) {
+        self.dedup.lock().size()
+    }
+}
+
+/// A future that is finished in the background when whoever waits for it goes away: what was begun is decided either way.
+struct Finished<T: Send + 'static> {
+    work: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
+    group: TaskGroup,
+}
+
+impl<T: Send + 'static> Future for Finished<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let Some(work) = self.work.as_mut() else { return Poll::Pending };
+        let result = std::task::ready!(work.as_mut().poll(context));
+        self.work = None;
+        Poll::Ready(result)
+    }
+}
+
+impl<T: Send + 'static> Drop for Finished<T> {
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take() {
+            self.group.spawn(Kind::Job, "finish a publish", work);
+        }
+    }
+}
+
+/// Publishes; see [`crate::Handle::publish`].
+pub(crate) async fn publish(
+    core: &Arc<Core>,
+    topic: Arc<Topic>,
+    events: Vec<Event>,
+) -> Result<Vec<Receipt>, PublishError> {
+    let spec = topic.spec();
+    let now = core.clock.now();
+    let mut due = Vec::with_capacity(events.len());
+    for (index, event) in events.iter().enumerate() {
+        let (bytes, most) = (event.size(), spec.event_max_bytes);
+        if bytes > most {
+            return Err(TooLarge { topic: spec.name.clone(), index, bytes, most }.into());
+        }
+        due.push(due_at(event, index, now)?);
+    }
+    let marks: Vec<Mark> = if spec.dedup.is_zero() { Vec::new() } else { events.iter().map(dedup::mark).collect() };
+    let fresh = if marks.is_empty() { vec![true; events.len()] } else { claim(core, &topic, &marks).await };
+    let mut receipts: Vec<_> =
+        fresh.iter().map(|fresh| Receipt { position: None, duplicate: !fresh, deliver_at: None }).collect();
+
+    let mut now_marks = Vec::with_capacity(marks.len());
+    let mut now_entries = Vec::with_capacity(events.len());
+    let mut now_slots = Vec::with_capacity(events.len());
+    let mut later = Vec::new();
+    let mut later_marks = Vec::new();
+    for (index, event) in events.into_iter().enumerate().filter(|(index, _)| fresh[*index]) {
+        let entry = Entry { key: key::of(&event, spec.key.as_ref()), event, published_at: now };
+        let mark = marks.get(index);
+        match due[index] {
+            None => {
+                now_marks.extend(mark);
+                now_entries.push(entry);
+                now_slots.push(index);
+            }
+            Some(due) => {
+                later_marks.extend(mark);
+                later.push((due, entry));
+                receipts[index].deliver_at = Some(due);
+            }
+        }
+    }
+    let duplicates = fresh.iter().filter(|fresh| !**fresh).count() as u64;
+    topic.duplicates.fetch_add(duplicates, Relaxed);
+    topic.published.fetch_add(fresh.len() as u64 - duplicates, Relaxed);
+    if now_entries.is_empty() && later.is_empty() {
+        return Ok(receipts);
+    }
+    let work = decide(Arc::clone(core), topic, now_entries, now_marks, later, later_marks);
+    let positions = Finished { work: Some(Box::pin(work)), group: core.group.clone() }.await?;
+    for (slot, position) in now_slots.into_iter().zip(positions) {
+        receipts[slot].position = Some(position);
+    }
+    Ok(receipts)
+}
+
+/// Which of the events are the first of their name; waits for those that are being written by others.
+async fn claim(core: &Core, topic: &Topic, marks: &[Mark]) -> Vec<bool> {
+    loop {
+        let decided = topic.decided.notified();
+        tokio::pin!(decided);
+        {
+            let mut dedup = topic.dedup.lock();
+            let now = core.clock.now();
+            let mut fresh = Vec::with_capacity(marks.len());
+            let mut claimed: Vec<Mark> = Vec::with_capacity(marks.len());
+            let mut wait = false;
+            for mark in marks {
+                let known = dedup.begin(*mark, now);
+                let own = known == Known::Pending && claimed.contains(mark);
+                wait |= known == Known::Pending && !own;
+                if known == Known::New {
+                    claimed.push(*mark);
+                }
+                fresh.push(known == Known::New);
+            }
+            if !wait {
+                return fresh;
+            }
+            // Two requests that hold a part and wait for the other's would wait for ever: take nothing, then try again.
+            dedup.failed(&claimed);
+            decided.as_mut().enable();
+        }
+        decided.await;
+    }
+}
+
+/// Writes what is new, and notes what became of it.
+async fn decide(
+    core: Arc<Core>,
+    topic: Arc<Topic>,
+    entries: Vec<Entry>,
+    marks: Vec<Mark>,
+    later: Vec<(Time, Entry)>,
+    later_marks: Vec<Mark>,
+) -> Result<Vec<Position>, PublishError> {
+    let spec = topic.spec();
+    let mut pending = Pending { topic: &topic, marks: [marks.as_slice(), later_marks.as_slice()].concat() };
+    if !later.is_empty() {
+        let mut batch = core.delayed.keep(topic.id, later);
+        if !later_marks.is_empty() {
+            let at = core.clock.now();
+            batch.insert(&core.dedup, page_key(topic.id, at, fastrand::u64(..)), dedup::write_page(&later_marks, None));
+        }
+        core.store.commit(batch).await?;
+        core.delayed.wake();
+        topic.dedup.lock().published(&later_marks, &[], core.clock.now());
+        pending.marks.retain(|mark| !later_marks.contains(mark));
+    }
+    if entries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let positions = core.transport.append(&spec.name, entries, None).await?;
+    if !marks.is_empty() {
+        let (page, now) = {
+            let mut dedup = topic.dedup.lock();
+            let now = core.clock.now();
+            dedup.published(&marks, &positions, now);
+            (dedup.take_page(), now)
+        };
+        pending.marks.clear();
+        topic.decided.notify_waiters();
+        if let Some(page) = page {
+            let mut batch = Batch::new();
+            batch.insert(&core.dedup, page_key(topic.id, now, fastrand::u64(..)), page);
+            // Without it the restart reads more of the topic; the events stand.
+            let _ = core.store.write(batch).await;
+        }
+    }
+    Ok(positions)
+}
+
+/// What is not decided when this is dropped has failed.
+struct Pending<'a> {
+    topic: &'a Topic,
+    marks: Vec<Mark>,
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        if !self.marks.is_empty() {
+            self.topic.dedup.lock().failed(&self.marks);
+        }
+        self.topic.decided.notify_waiters();
+    }
+}
+
+/// `topic | time | anything that differs`.
+fn page_key(topic: u32, at: Time, salt: u64) -> Bytes {
+    Key::of(topic).u64(at.0).u64(salt).bytes()
+}
+
+/// What was published within the window before a restart.
+pub(crate) async fn restore(core: &Core, id: u32, spec: &TopicSpec) -> Result<Dedup, TransportError> {
+    let mut dedup = Dedup::new(spec.dedup, core.config.dedup_ids_max);
+    if dedup.is_off() {
+        return Ok(dedup);
+    }
+    let since = core.clock.now().before(spec.dedup);
+    let unreadable = |error: &dyn std::fmt::Display| TransportError::Unreadable {
+        topic: spec.name.clone(),
+        position: Position(0),
+        reason: error.to_string().into(),
+    };
+    let mut from = page_key(id, since, 0);
+    let end = page_key(id, Time(u64::MAX), u64::MAX);
+    loop {
+        let pages = core.dedup.range(&from, Bound::Included(&end), Limits::items(64)).map_err(|e| unreadable(&e))?;
+        let Some((last, _)) = pages.last() else { break };
+        from = [last.as_ref(), &[0]].concat().into();
+        for (key, page) in pages {
+            let at = Time(number_at(&key, 4).unwrap_or_default());
+            dedup.restore(dedup::read_page(page).map_err(|error| unreadable(&error))?, at);
+        }
+    }
+    let begin = core.transport.at_time(&spec.name, since).await?;
+    let mut at = begin.max(Position(dedup.noted()));
+    loop {
+        let found = core.transport.read(&spec.name, at, Limits { items: 4096, bytes: 8 << 20 }).await?;
+        let Some(last) = found.last() else { break };
+        at = last.position.next();
+        for stored in &found {
+            dedup.reread(stored.position.0, &stored.entry);
+        }
+    }
+    Ok(dedup)
+}
+
+/// Removes pages that no window reaches any more.
+pub(crate) async fn forget_pages(core: &Core, topic: &Topic) -> Result<(), PublishError> {
+    let window = topic.dedup.lock().window();
+    let old = page_key(topic.id, core.clock.now().before(window * 2), 0);
+    let pages = core.dedup.range(&page_key(topic.id, Time(0), 0), Bound::Excluded(&old), Limits::items(4096));
+    let pages = pages.map_err(|error| TransportError::Unreadable {
+        topic: topic.spec().name.clone(),
+        position: Position(0),
+        reason: error.to_string().into(),
+    })?;
+    let mut batch = Batch::with_capacity(pages.len());
+    pages.into_iter().for_each(|(key, _)| batch.remove(&core.dedup, key));
+    Ok(core.store.write(batch).await?)
+}
+
+/// When an event wants to be delivered: extension `deliverat` (a time, RFC 3339) or `delay` (`30s`). Nothing for at once.
+fn due_at(event: &Event, index: usize, now: Time) -> Result<Option<Time>, InvalidDelay> {
+    let text = |name| event.extension(name).map(|value: Value<'_>| value.to_string());
+    if let Some(value) = text("deliverat") {
+        let invalid = || InvalidDelay {
+            index,
+            attribute: "deliverat",
+            value: value.clone(),
+            expected: "which is not a time as in RFC 3339: 2026-01-31T09:00:00Z",
+        };
+        let time = value.parse::<Timestamp>().map_err(|_| invalid())?.as_millisecond();
+        let time = Time(u64::try_from(time).unwrap_or_default());
+        return Ok((time > now).then_some(time));
+    }
+    if let Some(value) = text("delay") {
+        let delay = quantity::parse_duration(&value).map_err(|_| InvalidDelay {
+            index,
+            attribute: "delay",
+            value,
+            expected: "which is not a duration: write a number with a unit, as in 30s or 1h30m",
+        })?;
+        return Ok((!delay.is_zero()).then(|| now.after(delay)));
+    }
+    Ok(None)
+}

@@ -1,0 +1,263 @@
+//! The broker at work: what is declared, and the loops that serve it.
+
+mod declare;
+mod describe;
+mod housekeeping;
+mod operate;
+mod runner;
+
+use crate::{
+    config::Config,
+    dead::Graveyard,
+    delay::Delayed,
+    error::{BrokerError, PublishError, SubscriptionError, UnknownSubscription, UnknownTopic},
+    machine::{Counts, Id, Token},
+    name::{SubscriptionName, TopicName},
+    outcome::Outcome,
+    port::{Deliver, Parcel, Stored, Transport},
+    publish::{self, Topic},
+    rate::Rate,
+    record::RetryRecord,
+    subscription::SubscriptionSpec,
+    time::{Clock, Time},
+    topic::{Position, Receipt},
+};
+use motet_cloudevents::Event;
+use motet_kernel::task::{Kind, TaskGroup};
+use motet_store::{Keyspace, Limits, Shape, Store};
+use parking_lot::{Mutex, RwLock};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use declare::Declaration;
+pub use describe::{Description, SubscriptionStatus, TopicStatus};
+
+/// What all parts of the broker share.
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) deliver: Arc<dyn Deliver>,
+    pub(crate) group: TaskGroup,
+    pub(crate) topics: RwLock<HashMap<TopicName, Arc<Topic>>>,
+    pub(crate) delayed: Delayed,
+    pub(crate) dedup: Keyspace,
+    /// Which numbers topics and subscriptions have.
+    meta: Keyspace,
+    /// How far subscriptions are.
+    state: Keyspace,
+    graveyard: Graveyard,
+    subscriptions: RwLock<HashMap<SubscriptionName, Arc<Subscription>>>,
+    rates: Mutex<HashMap<TopicName, Rate>>,
+    stopping: AtomicBool,
+    /// Delayed events are published only when it is known which topics there are.
+    delays_run: AtomicBool,
+}
+
+/// What others see of a subscription that is served.
+struct Subscription {
+    id: u32,
+    spec: RwLock<Arc<SubscriptionSpec>>,
+    commands: mpsc::Sender<Command>,
+    next_letter: AtomicU64,
+    letters: AtomicU64,
+}
+
+/// What a subscription's loop is asked for.
+enum Command {
+    Pull { max: usize, until: Time, reply: oneshot::Sender<Vec<Parcel>> },
+    Answer { token: Token, outcome: Outcome, reply: oneshot::Sender<bool> },
+    Extend { token: Token, more: Duration, reply: oneshot::Sender<bool> },
+    Pause { on: bool, reply: oneshot::Sender<()> },
+    Seek { position: Position, reply: oneshot::Sender<()> },
+    Redriven(Vec<(Id, RetryRecord)>),
+    Change(Arc<SubscriptionSpec>),
+    Look(oneshot::Sender<(Counts, f64)>),
+    Stop,
+}
+
+/// The broker. Cheap to clone; all clones are the same broker.
+#[derive(Clone)]
+pub struct Handle {
+    core: Arc<Core>,
+}
+
+/// The broker, before it is started.
+#[derive(Debug)]
+pub struct Broker;
+
+impl Broker {
+    /// Starts a broker that keeps its state in `store` and topics in `transport`. It serves nothing until something is declared. Its loops
+    /// belong to a child of `group`.
+    pub fn start(
+        config: Config,
+        store: Store,
+        transport: Arc<dyn Transport>,
+        deliver: Arc<dyn Deliver>,
+        group: &TaskGroup,
+    ) -> Result<Handle, BrokerError> {
+        let keyspace = |name| store.keyspace(name, Shape::Index);
+        let graveyard = Graveyard { letters: keyspace("broker.dead-letters")?, retries: keyspace("broker.retries")? };
+        let core = Arc::new(Core {
+            config,
+            clock: Clock::start(),
+            delayed: Delayed::new(keyspace("broker.delayed")?),
+            dedup: keyspace("broker.published")?,
+            meta: keyspace("broker.meta")?,
+            state: keyspace("broker.subscriptions")?,
+            graveyard,
+            store,
+            transport,
+            deliver,
+            group: group.child(),
+            topics: RwLock::default(),
+            subscriptions: RwLock::default(),
+            rates: Mutex::default(),
+            stopping: AtomicBool::new(false),
+            delays_run: AtomicBool::new(false),
+        });
+        core.group.spawn(Kind::Periodic, "retention", housekeeping::run(Arc::clone(&core)));
+        Ok(Handle { core })
+    }
+}
+
+impl Handle {
+    /// Publishes, and answers when all of it is durable: a receipt per event, in order. Events whose source and id were published within
+    /// the topic's window are not published again. With an error nothing is acknowledged, and the same request may be repeated.
+    pub async fn publish(&self, topic: &TopicName, events: Vec<Event>) -> Result<Vec<Receipt>, PublishError> {
+        if self.core.stopping.load(Relaxed) {
+            return Err(PublishError::Stopping);
+        }
+        let topic = self.core.topic(topic)?;
+        publish::publish(&self.core, topic, events).await
+    }
+
+    /// Fetches up to `max` events for a worker, each leased by itself for the subscription's lease. Waits up to `wait` for the first.
+    pub async fn next(
+        &self,
+        subscription: &SubscriptionName,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Parcel>, SubscriptionError> {
+        let served = self.core.subscription(subscription)?;
+        if served.spec.read().mode != crate::subscription::Mode::Pull {
+            return Err(SubscriptionError::NotPull(subscription.clone()));
+        }
+        let until = self.core.clock.now().after(wait);
+        ask(&served, |reply| Command::Pull { max: max.max(1), until, reply }).await
+    }
+
+    /// The event of this token is done with.
+    pub async fn ack(&self, subscription: &SubscriptionName, token: &str) -> Result<(), SubscriptionError> {
+        self.settle(subscription, token, Outcome::Ack).await
+    }
+
+    /// What became of the event of this token; [`Outcome::Accepted`] lengthens the lease.
+    pub async fn settle(
+        &self,
+        subscription: &SubscriptionName,
+        token: &str,
+        outcome: Outcome,
+    ) -> Result<(), SubscriptionError> {
+        let served = self.core.subscription(subscription)?;
+        let token = token.parse().map_err(|()| SubscriptionError::LeaseGone)?;
+        leased(ask(&served, |reply| Command::Answer { token, outcome, reply }).await?)
+    }
+
+    /// The lease of this token goes on for `more` from now.
+    pub async fn extend(
+        &self,
+        subscription: &SubscriptionName,
+        token: &str,
+        more: Duration,
+    ) -> Result<(), SubscriptionError> {
+        let served = self.core.subscription(subscription)?;
+        let token = token.parse().map_err(|()| SubscriptionError::LeaseGone)?;
+        leased(ask(&served, |reply| Command::Extend { token, more, reply }).await?)
+    }
+
+    /// What stands in a topic at a position and behind it, without being a subscriber.
+    pub async fn read(&self, topic: &TopicName, from: Position, limits: Limits) -> Result<Vec<Stored>, PublishError> {
+        self.core.topic(topic)?;
+        Ok(self.core.transport.read(topic, from, limits).await?)
+    }
+
+    /// The end of a topic, as a watch: for who follows it.
+    pub fn head(&self, topic: &TopicName) -> Result<watch::Receiver<Position>, PublishError> {
+        self.core.topic(topic)?;
+        Ok(self.core.transport.head(topic)?)
+    }
+
+    /// The declaration of a topic, where there is one.
+    pub fn topic(&self, topic: &TopicName) -> Option<Arc<crate::topic::TopicSpec>> {
+        Some(self.core.topics.read().get(topic)?.spec())
+    }
+
+    /// The declaration of a subscription, where there is one.
+    pub fn subscription(&self, name: &SubscriptionName) -> Option<Arc<SubscriptionSpec>> {
+        Some(self.core.subscriptions.read().get(name)?.spec.read().clone())
+    }
+
+    /// The time of day as the broker sees it.
+    pub fn now(&self) -> Time {
+        self.core.clock.now()
+    }
+
+    /// Stops in good order: nothing new is taken or sent, what is under way may end within the grace, and how far everything is, is written
+    /// down durably.
+    pub async fn stop(&self) {
+        self.core.stopping.store(true, Relaxed);
+        self.core.group.cancel();
+        self.core.group.wait().await;
+        if let Err(error) = self.core.store.flush().await {
+            tracing::error!(%error, "the broker's last words could not be written; some events are delivered again");
+        }
+    }
+}
+
+fn leased(held: bool) -> Result<(), SubscriptionError> {
+    if held { Ok(()) } else { Err(SubscriptionError::LeaseGone) }
+}
+
+async fn ask<T>(
+    served: &Subscription,
+    command: impl FnOnce(oneshot::Sender<T>) -> Command,
+) -> Result<T, SubscriptionError> {
+    let (reply, answer) = oneshot::channel();
+    served.commands.send(command(reply)).await.map_err(|_| SubscriptionError::Stopping)?;
+    answer.await.map_err(|_| SubscriptionError::Stopping)
+}
+
+impl Core {
+    fn topic(&self, name: &TopicName) -> Result<Arc<Topic>, UnknownTopic> {
+        let topics = self.topics.read();
+        topics.get(name).cloned().ok_or_else(|| {
+            let mut known: Vec<_> = topics.keys().map(ToString::to_string).collect();
+            known.sort();
+            UnknownTopic { topic: name.to_string(), known }
+        })
+    }
+
+    fn subscription(&self, name: &SubscriptionName) -> Result<Arc<Subscription>, UnknownSubscription> {
+        let subscriptions = self.subscriptions.read();
+        subscriptions.get(name).cloned().ok_or_else(|| {
+            let mut known: Vec<_> = subscriptions.keys().map(ToString::to_string).collect();
+            known.sort();
+            UnknownSubscription { subscription: name.to_string(), known }
+        })
+    }
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").field("engine", &self.core.transport.engine()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,118 @@
+//! What can be seen of the broker: for `motet topics`, the console, metrics.
+
+use super::{Command, Handle, ask};
+use crate::{
+    machine::Counts,
+    name::{SubscriptionName, TopicName},
+    port::{Ends, Engine},
+    subscription::Mode,
+};
+use motet_store::Stats;
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+/// The broker, now.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// Where topics are kept.
+    pub engine: Engine,
+    /// All topics, by name.
+    pub topics: Vec<TopicStatus>,
+    /// All subscriptions, by name.
+    pub subscriptions: Vec<SubscriptionStatus>,
+    /// What the store has done and holds.
+    pub store: Stats,
+    /// What the store takes on disk, in bytes.
+    pub disk_bytes: u64,
+    /// Why nothing can be written, if so.
+    pub trouble: Option<String>,
+}
+
+/// A topic, now.
+#[derive(Debug, Clone)]
+pub struct TopicStatus {
+    /// Which.
+    pub name: TopicName,
+    /// Where it begins and ends. Nothing if the engine does not answer.
+    pub ends: Option<Ends>,
+    /// Events published since the broker started, duplicates not counted.
+    pub published: u64,
+    /// Events that were published before, and were not published again.
+    pub duplicates: u64,
+    /// Events published per second, over the last ten.
+    pub per_second: f64,
+    /// How many ids are remembered to find duplicates.
+    pub remembered: usize,
+    /// More came within the window than may be remembered: duplicates from its beginning may pass.
+    pub window_shortened: bool,
+}
+
+/// A subscription, now.
+#[derive(Debug, Clone)]
+pub struct SubscriptionStatus {
+    /// Which.
+    pub name: SubscriptionName,
+    /// To what.
+    pub topic: TopicName,
+    /// How events reach the subscriber.
+    pub mode: Mode,
+    /// What it has done and holds.
+    pub counts: Counts,
+    /// How long the oldest event that is not settled has been waiting, as far as it has been read.
+    pub lag: Option<Duration>,
+    /// Dead letters that nobody has redriven or dropped. Counted up to 100,000 at a start.
+    pub dead_letters: u64,
+    /// Events acknowledged per second, over the last ten.
+    pub per_second: f64,
+}
+
+impl Handle {
+    /// What there is and how it is.
+    pub async fn describe(&self) -> Description {
+        let core = &self.core;
+        let now = core.clock.now();
+        let topics: Vec<_> = core.topics.read().values().map(Arc::clone).collect();
+        let mut description = Description {
+            engine: core.transport.engine(),
+            topics: Vec::with_capacity(topics.len()),
+            subscriptions: Vec::new(),
+            store: core.store.stats(),
+            disk_bytes: core.store.disk_bytes(),
+            trouble: core.store.trouble().map(|error| error.to_string()),
+        };
+        for topic in topics {
+            let name = topic.spec().name.clone();
+            let published = topic.published.load(Relaxed);
+            let (remembered, window_shortened) = topic.remembered();
+            description.topics.push(TopicStatus {
+                ends: core.transport.ends(&name).await.ok(),
+                published,
+                duplicates: topic.duplicates.load(Relaxed),
+                per_second: core.rates.lock().get(&name).map_or(0.0, |rate| rate.per_second(now, published)),
+                remembered,
+                window_shortened,
+                name,
+            });
+        }
+        let served: Vec<_> = core.subscriptions.read().values().map(Arc::clone).collect();
+        for subscription in served {
+            // One that has just been let go is not there any more.
+            let Ok((counts, per_second)) = ask(&subscription, Command::Look).await else { continue };
+            let spec = subscription.spec.read().clone();
+            description.subscriptions.push(SubscriptionStatus {
+                name: spec.name.clone(),
+                topic: spec.topic.clone(),
+                mode: spec.mode,
+                lag: counts.oldest.map(|oldest| now.since(oldest)),
+                dead_letters: subscription.letters.load(Relaxed),
+                per_second,
+                counts,
+            });
+        }
+        description.topics.sort_by(|one, other| one.name.cmp(&other.name));
+        description.subscriptions.sort_by(|one, other| one.name.cmp(&other.name));
+        description
+    }
+}

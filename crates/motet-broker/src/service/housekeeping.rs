@@ -1,0 +1,40 @@
+//! What has to be done now and then: retention, old pages of ids, looks at counters.
+
+use super::Core;
+use crate::publish;
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Does it until the group is cancelled. What fails is done the next time.
+pub(super) async fn run(core: Arc<Core>) {
+    let mut trim_at = core.clock.now().after(core.config.trim_every);
+    loop {
+        tokio::select! {
+            () = core.group.cancelled() => return,
+            () = tokio::time::sleep(LOOK_EVERY.min(core.config.trim_every)) => {}
+        }
+        let now = core.clock.now();
+        let topics: Vec<_> = core.topics.read().values().cloned().collect();
+        for topic in &topics {
+            let mut rates = core.rates.lock();
+            rates.entry(topic.spec().name.clone()).or_default().look(now, topic.published.load(Relaxed));
+        }
+        if now < trim_at {
+            continue;
+        }
+        trim_at = now.after(core.config.trim_every);
+        for topic in topics {
+            let spec = topic.spec();
+            if let Err(error) = core.transport.trim(&spec.name, &spec.keep, now).await {
+                tracing::warn!(topic = %spec.name, %error, "what need not be kept could not be given back");
+            }
+            if let Err(error) = publish::forget_pages(&core, &topic).await {
+                tracing::warn!(topic = %spec.name, %error, "old ids could not be forgotten");
+            }
+        }
+    }
+}

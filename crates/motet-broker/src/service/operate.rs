@@ -1,0 +1,168 @@
+//! Orders of people: pause, resume, replay; dead letters listed, redriven, dropped.
+
+use super::{Command, Handle, Subscription, ask};
+use crate::{
+    dead::{DeadLetter, Found, Which},
+    error::SubscriptionError,
+    key,
+    name::SubscriptionName,
+    port::Entry,
+    record::DeadRecord,
+    topic::{Position, Start},
+};
+use motet_cloudevents::Event;
+use motet_store::Batch;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// So many dead letters are redriven or dropped in one write.
+const ROUND: usize = 256;
+
+impl Handle {
+    /// Stops sending; what is in flight goes on. It holds across restarts.
+    pub async fn pause(&self, subscription: &SubscriptionName) -> Result<(), SubscriptionError> {
+        let served = self.core.subscription(subscription)?;
+        ask(&served, |reply| Command::Pause { on: true, reply }).await
+    }
+
+    /// Goes on.
+    pub async fn resume(&self, subscription: &SubscriptionName) -> Result<(), SubscriptionError> {
+        let served = self.core.subscription(subscription)?;
+        ask(&served, |reply| Command::Pause { on: false, reply }).await
+    }
+
+    /// Begins again at `start`, forwards or backwards: what stands before it counts as done with, what stands behind it does not. What is
+    /// in flight comes again in its turn, if it stands behind it. The position where it begins.
+    pub async fn replay(&self, subscription: &SubscriptionName, start: Start) -> Result<Position, SubscriptionError> {
+        let served = self.core.subscription(subscription)?;
+        let topic = served.spec.read().topic.clone();
+        let position = self.core.position_of(&topic, start).await.map_err(|error| match error {
+            crate::error::BrokerError::Transport(error) => SubscriptionError::Transport(error),
+            _ => SubscriptionError::Stopping,
+        })?;
+        ask(&served, |reply| Command::Seek { position, reply }).await?;
+        Ok(position)
+    }
+
+    /// Dead letters, the oldest first, up to `most`; and where the next page begins, if there may be more.
+    pub async fn dead_letters(
+        &self,
+        subscription: &SubscriptionName,
+        which: Which,
+        most: usize,
+    ) -> Result<(Vec<DeadLetter>, Option<u64>), SubscriptionError> {
+        let served = self.core.subscription(subscription)?;
+        let (found, next) = self.find(&served, which, most.clamp(1, 10_000)).await?;
+        let letters = found.into_iter().map(|(number, record)| letter(subscription, number, record));
+        Ok((letters.collect(), next))
+    }
+
+    /// Tries dead letters again, as new, with their keys; up to `most`. How many.
+    pub async fn redrive(
+        &self,
+        subscription: &SubscriptionName,
+        which: Which,
+        most: usize,
+    ) -> Result<usize, SubscriptionError> {
+        self.redrive_as(subscription, which, most, None).await
+    }
+
+    /// Tries one dead letter again, with another event in its place. False if there is none of this number.
+    pub async fn redrive_edited(
+        &self,
+        subscription: &SubscriptionName,
+        number: u64,
+        event: Event,
+    ) -> Result<bool, SubscriptionError> {
+        Ok(self.redrive_as(subscription, Which::one(number), 1, Some(event)).await? == 1)
+    }
+
+    async fn redrive_as(
+        &self,
+        subscription: &SubscriptionName,
+        mut which: Which,
+        most: usize,
+        edited: Option<Event>,
+    ) -> Result<usize, SubscriptionError> {
+        let served = self.core.subscription(subscription)?;
+        let pointer = {
+            let topics = self.core.topics.read();
+            topics.get(&served.spec.read().topic).and_then(|topic| topic.spec().key.clone())
+        };
+        // What dies again meanwhile gets a higher number, and is not redriven by the same order.
+        let end = served.next_letter.load(Relaxed);
+        let mut done = 0;
+        while done < most {
+            let (mut found, next) = self.find(&served, which.clone(), ROUND.min(most - done)).await?;
+            found.retain(|(number, _)| *number < end);
+            if found.is_empty() {
+                break;
+            }
+            let now = self.core.clock.now();
+            let mut batch = Batch::new();
+            let mut items = Vec::with_capacity(found.len());
+            for (number, record) in found {
+                let entry = match &edited {
+                    None => record.entry,
+                    Some(event) => {
+                        Entry { key: key::of(event, pointer.as_ref()), event: event.clone(), ..record.entry }
+                    }
+                };
+                // Its age begins anew: else one that became too old could never be redriven.
+                let entry = Entry { published_at: now, ..entry };
+                items.push(self.core.graveyard.redrive(&mut batch, served.id, number, entry, now));
+            }
+            self.core.store.commit(batch).await?;
+            done += items.len();
+            served.letters.fetch_sub(items.len() as u64, Relaxed);
+            served.commands.send(Command::Redriven(items)).await.map_err(|_| SubscriptionError::Stopping)?;
+            match next {
+                Some(next) => which.from = next,
+                None => break,
+            }
+        }
+        Ok(done)
+    }
+
+    /// Drops dead letters for good; up to `most`. How many.
+    pub async fn drop_dead_letters(
+        &self,
+        subscription: &SubscriptionName,
+        mut which: Which,
+        most: usize,
+    ) -> Result<usize, SubscriptionError> {
+        let served = self.core.subscription(subscription)?;
+        let mut done = 0;
+        while done < most {
+            let (found, next) = self.find(&served, which.clone(), ROUND.min(most - done)).await?;
+            let mut batch = Batch::new();
+            found.iter().for_each(|(number, _)| self.core.graveyard.drop_letter(&mut batch, served.id, *number));
+            self.core.store.commit(batch).await?;
+            done += found.len();
+            served.letters.fetch_sub(found.len() as u64, Relaxed);
+            match next {
+                Some(next) => which.from = next,
+                None => break,
+            }
+        }
+        Ok(done)
+    }
+
+    async fn find(&self, served: &Subscription, which: Which, most: usize) -> Result<Found, SubscriptionError> {
+        let (graveyard, id) = (self.core.graveyard.clone(), served.id);
+        let found = tokio::task::spawn_blocking(move || graveyard.find(id, &which, most)).await;
+        Ok(found.map_err(|_| SubscriptionError::Stopping)??)
+    }
+}
+
+fn letter(subscription: &SubscriptionName, number: u64, record: DeadRecord) -> DeadLetter {
+    DeadLetter {
+        number,
+        subscription: subscription.clone(),
+        reason: record.reason,
+        attempts: record.attempts,
+        buried_at: record.buried_at,
+        published_at: record.entry.published_at,
+        position: record.position.map(Position),
+        event: record.entry.event,
+    }
+}
