@@ -5,7 +5,7 @@
 //!
 //! Map: [`name`] (names that people write), [`id`] (ids that Motet makes), [`endpoint`] (where instances answer),
 //! [`quantity`] (durations and sizes as people write them), [`backoff`], [`code`] (error codes), [`clock`],
-//! [`task`] (background work, grouped by what its failure means).
+//! [`task`] (background work, grouped by what its failure means), [`topic`] (names of topics).
 //!
 //! ```
 //! use motet_kernel::{name::ServiceName, quantity};
@@ -23,3 +23,4 @@ pub mod id;
 pub mod name;
 pub mod quantity;
 pub mod task;
+pub mod topic;
