@@ -1,7 +1,7 @@
 //! Durations and sizes as people write them.
 
 use bytesize::ByteSize;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 use std::time::Duration;
 
 /// A text that is not a duration.
@@ -14,10 +14,15 @@ pub struct InvalidDuration(pub String);
 #[error("`{0}` is not a size: write a number with a unit, as in `64KiB` or `10MB`")]
 pub struct InvalidSize(pub String);
 
-/// Reads `250ms`, `2s`, `1m30s`, `1h`. A bare number is refused, because its unit would be a guess.
+/// Reads `250ms`, `2s`, `1m30s`, `1h`, `7d`. A bare number is refused, because its unit would be a guess. A day has 24 hours, a
+/// week 7 days; months and years have no length and are refused.
 pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
     let invalid = || InvalidDuration(text.to_owned());
-    let parsed: SignedDuration = text.trim().parse().map_err(|_| invalid())?;
+    let days = |text: &str| -> Result<SignedDuration, jiff::Error> {
+        text.parse::<Span>()?.to_duration(SpanRelativeTo::days_are_24_hours())
+    };
+    let text = text.trim();
+    let parsed: SignedDuration = text.parse().or_else(|_| days(text)).map_err(|_| invalid())?;
     Duration::try_from(parsed).map_err(|_| invalid())
 }
 
@@ -61,6 +66,8 @@ mod tests {
     fn durations_read_as_people_write_them_and_never_without_a_unit() {
         assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(parse_duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_duration("1w1d2h"), Ok(Duration::from_secs((8 * 24 + 2) * 3600)));
+        assert!(parse_duration("1mo").is_err() && parse_duration("1y").is_err() && parse_duration("-1d").is_err());
         assert!(parse_duration("5").is_err());
         assert!(parse_duration("-1s").is_err());
         assert!(parse_duration("").is_err());
