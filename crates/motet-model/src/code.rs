@@ -54,6 +54,12 @@ codes! {
     NOBODY_KNOWN = "MO-model-150", "A route that asks for what nobody has";
     WEAK_KEY = "MO-model-151", "An API key that can be guessed";
     OPEN_COOKIES = "MO-model-152", "Cookies for pages of every origin";
+    UNKNOWN_TOPIC = "MO-model-153", "A topic that is not defined";
+    INVALID_POINTER = "MO-model-154", "Not a JSON pointer";
+    INVALID_SCHEMA = "MO-model-155", "A schema that cannot be used";
+    NO_DELIVERY = "MO-model-156", "Nothing says how events are delivered";
+    UNDELIVERABLE = "MO-model-157", "A subscription that cannot be delivered";
+    INVALID_OUTBOX = "MO-model-158", "An outbox that cannot be published";
     SHARED_STORE = "MO-model-201", "Two services share a store";
     CALL_CYCLE = "MO-model-202", "Services that call each other in a circle";
     NO_CONTRACT = "MO-model-203", "A call to a service without a contract";
@@ -67,6 +73,10 @@ codes! {
     NO_EFFECT = "MO-model-211", "A key that has no effect here";
     OVERRIDDEN = "MO-model-212", "A variable that Motet sets itself";
     UNDECLARED = "MO-model-213", "A call that goes around the edges";
+    NOBODY_PUBLISHES = "MO-model-214", "A topic that nobody publishes";
+    NOBODY_SUBSCRIBES = "MO-model-215", "A topic that nobody subscribes to";
+    OUTLIVED = "MO-model-216", "Deliveries that outlive what the topic keeps";
+    NO_SCHEMA = "MO-model-217", "A topic without a schema";
 }
 
 /// Whether a code is that of a lint.

@@ -3,6 +3,7 @@
 //! Nothing is reported here: what is wrong with single values has been said by `keys::accept`. A value that is not what it should
 //! be reads as its default, so that the rules about the whole can still be looked at and all mistakes are told in one run.
 
+mod events;
 mod gateway;
 pub(crate) mod policy;
 mod service;
@@ -51,13 +52,22 @@ pub(crate) fn system(tree: &Node, frame: &Frame<'_>) -> Option<System> {
         profiles: frame.profiles.clone(),
         services,
         gateway: tree.get("gateway").and_then(|node| gateway::gateway(tree, node, frame)),
-        engines: Engines { stores: Stores { postgres: postgres_url(tree) } },
+        topics: events::topics(tree, frame),
+        engines: Engines {
+            stores: Stores { postgres: postgres_url(tree) },
+            events: events::engine(tree.at(&["engines", "events"])),
+        },
         contexts,
     })
 }
 
 fn postgres_url(tree: &Node) -> Option<String> {
     tree.at(&["engines", "stores", "postgres", "url"]).and_then(Node::text).map(str::to_owned)
+}
+
+/// A duration, or the default of its key.
+pub(crate) fn duration(node: &Node, key: &crate::keys::Key) -> std::time::Duration {
+    value::duration(Some(node), key)
 }
 
 /// The entries of a map whose keys are valid names.

@@ -3,6 +3,10 @@
 //! Read from the definition alone, so it can be asked before anything runs. The running system follows the same values, because
 //! both are read from the same layers.
 
+mod topic;
+
+pub use topic::TopicInForce;
+
 use crate::{
     decode,
     keys::{fallback, policy as keys, retry, service},

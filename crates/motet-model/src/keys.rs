@@ -7,13 +7,17 @@
 pub(crate) mod accept;
 pub(crate) mod amount;
 pub(crate) mod edge;
+pub(crate) mod engine;
 pub(crate) mod fallback;
 pub(crate) mod gateway;
+pub(crate) mod outbox;
 pub(crate) mod policy;
 pub(crate) mod probe;
 pub(crate) mod retry;
 pub(crate) mod service;
+pub(crate) mod subscription;
 pub(crate) mod top;
+pub(crate) mod topic;
 pub(crate) mod value;
 
 use std::sync::LazyLock;
@@ -34,6 +38,8 @@ pub(crate) enum Shape {
     Either(&'static [Shape]),
     /// Anything: it means something to somebody else.
     Any,
+    /// A map that means something to somebody else.
+    Object,
 }
 
 /// What the keys of a free map are.
@@ -51,6 +57,12 @@ pub(crate) enum KeyKind {
     Header,
     /// Names of a token's claims.
     Claim,
+    /// Names of topics that are defined here.
+    TopicName,
+    /// Names of topics that are defined elsewhere.
+    Topic,
+    /// Names of an event's attributes.
+    Attribute,
 }
 
 /// A map with known keys.
@@ -145,7 +157,7 @@ impl Shape {
         match self {
             Self::Fields(fields) => Some(fields),
             Self::Either(shapes) => shapes.iter().find_map(Self::fields),
-            Self::One(_) | Self::Map(..) | Self::List(_) | Self::Any => None,
+            Self::One(_) | Self::Map(..) | Self::List(_) | Self::Any | Self::Object => None,
         }
     }
 
@@ -155,7 +167,7 @@ impl Shape {
             Self::Fields(fields) => fields.key(key).map(|key| key.shape),
             Self::Map(_, shape) => Some(**shape),
             Self::Either(shapes) => shapes.iter().find_map(|shape| shape.under(key)),
-            Self::One(_) | Self::List(_) | Self::Any => None,
+            Self::One(_) | Self::List(_) | Self::Any | Self::Object => None,
         }
     }
 }
@@ -171,26 +183,30 @@ pub(crate) struct Placed {
 pub(crate) fn all() -> &'static [Placed] {
     static ALL: LazyLock<Vec<Placed>> = LazyLock::new(|| {
         let mut all = Vec::new();
-        collect("", &Shape::Fields(&top::TOP), &mut all);
+        collect("", &Shape::Fields(&top::TOP), &mut Vec::new(), &mut all);
         all
     });
     &ALL
 }
 
-fn collect(path: &str, shape: &Shape, all: &mut Vec<Placed>) {
+/// `around` are the maps that one is inside of: a filter may hold filters, which have the same keys again.
+fn collect(path: &str, shape: &Shape, around: &mut Vec<&'static str>, all: &mut Vec<Placed>) {
     match shape {
-        Shape::One(_) | Shape::Any => {}
-        Shape::List(item) => collect(path, item, all),
-        Shape::Map(_, value) => collect(&format!("{path}.*"), value, all),
-        Shape::Either(shapes) => shapes.iter().for_each(|shape| collect(path, shape, all)),
+        Shape::One(_) | Shape::Any | Shape::Object => {}
+        Shape::List(item) => collect(path, item, around, all),
+        Shape::Map(_, value) => collect(&format!("{path}.*"), value, around, all),
+        Shape::Either(shapes) => shapes.iter().for_each(|shape| collect(path, shape, around, all)),
+        Shape::Fields(fields) if around.contains(&fields.id) => {}
         Shape::Fields(fields) => {
+            around.push(fields.id);
             for key in fields.keys {
                 let path = if path.is_empty() { key.name.to_owned() } else { format!("{path}.{}", key.name) };
                 all.push(Placed { path: path.clone(), key });
                 if key.name != top::PROFILES.name {
-                    collect(&path, &key.shape, all);
+                    collect(&path, &key.shape, around, all);
                 }
             }
+            around.pop();
         }
     }
 }

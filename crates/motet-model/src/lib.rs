@@ -12,7 +12,7 @@
 //! includes, profiles, variables), `keys` (the language as one table, and the check against it), `layers` (which words about a policy lie over which), `decode` (tree to
 //! [`system`]), `rules` (what has to hold for the whole), `lint` (what will hurt later), [`finding`], [`report`] and
 //! [`code`] (what is wrong and how it is shown). [`schema`](mod@schema) and [`explain`](mod@explain) read the same table;
-//! [`in_force`] tells which policy holds on an edge and where each value comes from.
+//! [`in_force`] tells which policy holds on an edge, what holds for a topic, and where each value comes from.
 //!
 //! ```
 //! use motet_model::{LoadOptions, load::load_from, source::files::Memory};

@@ -1,6 +1,6 @@
 //! Lints: what can be run and will hurt later. Looked at only when there is no error.
 //!
-//! Each lint concerns services or the gateway, and `allow` on one of those silences it with a reason. An `allow` that silences
+//! Each lint concerns services, topics or the gateway, and `allow` on one of those silences it with a reason. An `allow` that silences
 //! nothing is reported, so that exceptions do not outlive their cause.
 
 mod calls;
@@ -8,6 +8,7 @@ mod doors;
 mod effects;
 mod policies;
 mod stores;
+mod topics;
 
 use crate::{
     code,
@@ -28,11 +29,16 @@ pub(crate) struct Lint {
 enum Concern {
     Service(String),
     Gateway,
+    Topic(String),
 }
 
 impl Lint {
     fn of_services<'a>(finding: Finding, services: impl IntoIterator<Item = &'a str>) -> Self {
         Self { finding, concerns: services.into_iter().map(|name| Concern::Service(name.to_owned())).collect() }
+    }
+
+    fn of_topic(finding: Finding, topic: &str) -> Self {
+        Self { finding, concerns: vec![Concern::Topic(topic.to_owned())] }
     }
 
     fn of_gateway(finding: Finding) -> Self {
@@ -56,6 +62,7 @@ pub(crate) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     effects::check(subject, &mut lints);
     policies::check(subject, &mut lints);
     stores::check(subject, &mut lints);
+    topics::check(subject, &mut lints);
 
     let mut allows = allows(subject);
     for lint in lints {
@@ -74,6 +81,7 @@ pub(crate) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     for allow in allows.values().filter(|allow| !allow.used) {
         let whom = match &allow.concern {
             Concern::Service(name) => format!("`{name}`"),
+            Concern::Topic(name) => format!("the topic `{name}`"),
             Concern::Gateway => "the gateway".to_owned(),
         };
         findings.push(
@@ -89,7 +97,9 @@ fn allows(subject: &Subject<'_>) -> BTreeMap<(Concern, String), Allow> {
     let services = entries(subject.tree.get("services"))
         .filter_map(|entry| Some((Concern::Service(entry.key.to_string()), entry.value.get("allow")?)));
     let mut allows = BTreeMap::new();
-    for (concern, node) in gateway.into_iter().chain(services) {
+    let topics = entries(subject.tree.get("topics"))
+        .filter_map(|entry| Some((Concern::Topic(entry.key.to_string()), entry.value.get("allow")?)));
+    for (concern, node) in gateway.into_iter().chain(services).chain(topics) {
         for item in node.as_list().into_iter().flatten() {
             let Some(code) = item.get("lint").and_then(Node::text) else { continue };
             let span = item.get("lint").map_or(item.span, |node| node.span);

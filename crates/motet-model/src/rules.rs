@@ -1,5 +1,5 @@
 //! What has to hold for a definition as a whole: references, ports, the order of starting, files, stores,
-//! policies.
+//! policies, topics and their schemas.
 //!
 //! One file per subject. Each looks at the resolved system for what is meant and at the tree for where it stands.
 
@@ -9,8 +9,10 @@ mod paths;
 mod policies;
 mod ports;
 mod references;
+mod schemas;
 mod start;
 mod stores;
+mod topics;
 
 use crate::{
     finding::Finding,
@@ -62,4 +64,6 @@ pub(crate) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     stores::check(subject, findings);
     policies::check(subject, findings);
     gateway::check(subject, findings);
+    topics::check(subject, findings);
+    schemas::check(subject, findings);
 }

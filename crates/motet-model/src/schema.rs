@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 const ID: &str = "urn:motet:schema:definition:1";
 const SERVICE_ID: &str = "urn:motet:schema:service:1";
+const TOPIC: &str = "^[a-z]([a-z0-9-]*[a-z0-9])?(\\.[a-z]([a-z0-9-]*[a-z0-9])?)*$";
 const NAME: &str = "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$";
 const DURATION: &str = "^ *([0-9]+(\\.[0-9]+)? *(ns|us|µs|ms|s|m|h|d|w|[a-z]+) *)+$";
 const SIZE: &str = "^ *[0-9]+(\\.[0-9]+)? *([kKmMgGtT]i?)?[bB]? *$";
@@ -110,6 +111,7 @@ impl Writer {
             Shape::One(kind) => single(*kind),
             Shape::Fields(fields) => self.reference(fields),
             Shape::Any => json!({}),
+            Shape::Object => json!({ "type": "object" }),
             Shape::List(item) => json!({ "type": "array", "items": self.shape(item) }),
             Shape::Either(shapes) => {
                 let shapes: Vec<_> = shapes.iter().map(|shape| self.shape(shape)).collect();
@@ -119,6 +121,10 @@ impl Writer {
                 let mut schema = json!({ "type": "object", "additionalProperties": self.value_of_map(value) });
                 match keys {
                     KeyKind::Name | KeyKind::Service => schema["propertyNames"] = json!({ "pattern": NAME }),
+                    KeyKind::Topic | KeyKind::TopicName => {
+                        schema["propertyNames"] = json!({ "pattern": TOPIC, "maxLength": 120 });
+                    }
+                    KeyKind::Attribute => schema["propertyNames"] = json!({ "pattern": "^[a-z0-9]+$" }),
                     KeyKind::UrlPath => schema["propertyNames"] = json!({ "pattern": "^/" }),
                     KeyKind::Header => schema["propertyNames"] = json!({ "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" }),
                     KeyKind::Claim => schema["propertyNames"] = json!({ "minLength": 1 }),
@@ -143,7 +149,7 @@ fn takes_null(shape: &Shape) -> bool {
     match shape {
         Shape::Map(..) => true,
         Shape::Fields(fields) => !fields.one_needed && fields.keys.iter().all(|key| key.default != Default::Required),
-        Shape::One(_) | Shape::List(_) | Shape::Either(_) | Shape::Any => false,
+        Shape::One(_) | Shape::List(_) | Shape::Either(_) | Shape::Any | Shape::Object => false,
     }
 }
 
@@ -183,6 +189,21 @@ fn single(kind: Kind) -> Value {
         Kind::NumberOr { min, max, word } => {
             or_variable(json!({ "anyOf": [{ "type": "integer", "minimum": min, "maximum": max }, { "const": word }] }))
         }
+        Kind::TopicName | Kind::Topic => or_variable(json!({ "type": "string", "pattern": TOPIC, "maxLength": 120 })),
+        Kind::Pointer => or_variable(json!({ "type": "string", "pattern": "^/([^~]|~[01])+$" })),
+        Kind::Keep => or_variable(json!({ "type": "string", "pattern": format!("{DURATION}|{SIZE}") })),
+        Kind::DurationOr { word, .. } => {
+            or_variable(json!({ "type": "string", "pattern": format!("{DURATION}|^{word}$") }))
+        }
+        Kind::From => or_variable(
+            json!({ "type": ["string", "integer"], "minimum": 0, "pattern": "^(earliest|latest|[0-9]+|[0-9-]+[Tt ].+)$" }),
+        ),
+        Kind::Table => {
+            or_variable(json!({ "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*(\\.[A-Za-z_][A-Za-z0-9_]*)?$" }))
+        }
+        Kind::Column => or_variable(json!({ "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" })),
+        Kind::Attribute => json!({ "type": "string", "pattern": "^[a-z0-9]+$" }),
+        Kind::HostPort => or_variable(json!({ "type": "string", "pattern": "^[^/]+:[0-9]+$" })),
         Kind::HeaderValue | Kind::HeaderName => json!({ "type": ["string", "number", "boolean"] }),
     }
 }

@@ -2,10 +2,14 @@
 //!
 //! These types are plain data without positions; where a value came from is kept beside them by the resolver and not needed to run a system.
 
+pub mod events;
 pub mod gateway;
 pub mod policy;
 
-use motet_kernel::name::{ContextName, ProfileName, ServiceName, SystemName};
+use motet_kernel::{
+    name::{ContextName, ProfileName, ServiceName, SystemName},
+    topic::TopicName,
+};
 use policy::{PathPolicy, Policy};
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -24,6 +28,8 @@ pub struct System {
     pub contexts: BTreeMap<ContextName, Context>,
     /// The services.
     pub services: BTreeMap<ServiceName, Service>,
+    /// What is told by events.
+    pub topics: BTreeMap<TopicName, events::Topic>,
     /// The public door, if there is one.
     pub gateway: Option<Gateway>,
     /// What stands behind each capability.
@@ -80,8 +86,14 @@ pub struct Service {
     pub paths: Vec<PathPolicy>,
     /// The services it may call.
     pub uses: BTreeMap<ServiceName, Edge>,
+    /// The topics that it may publish to.
+    pub publishes: Vec<TopicName>,
+    /// The topics whose events it gets. All its instances share one subscription of each.
+    pub subscribes: BTreeMap<TopicName, events::Subscription>,
     /// The data that it owns.
     pub store: Option<Store>,
+    /// The table of its store whose rows become events.
+    pub outbox: Option<events::Outbox>,
     /// How it is asked to stop.
     pub stop: Stop,
     /// What happens when it exits.
@@ -285,6 +297,8 @@ pub struct Route {
 pub struct Engines {
     /// The servers that keep services' stores.
     pub stores: Stores,
+    /// What keeps events.
+    pub events: events::EventsEngine,
 }
 
 /// The servers that keep services' stores.

@@ -1,5 +1,6 @@
 //! The definition from outside: what people write, and what they see.
 
+mod events;
 mod explaining;
 mod hostile;
 mod language;

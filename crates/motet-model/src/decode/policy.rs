@@ -163,7 +163,7 @@ fn answer(node: &Node) -> Answer {
 }
 
 /// What is written as YAML, as JSON. What comes from a variable is a text, whatever it looks like.
-fn json(node: &Node) -> serde_json::Value {
+pub(super) fn json(node: &Node) -> serde_json::Value {
     match &node.value {
         Value::Null => serde_json::Value::Null,
         Value::Scalar(scalar) => json_scalar(scalar),

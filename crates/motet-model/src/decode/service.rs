@@ -1,6 +1,6 @@
 //! A service and what belongs to it.
 
-use super::{Frame, policy, service_path, value};
+use super::{Frame, events, policy, service_path, value};
 use crate::{
     keys::{Key, policy as policy_keys, probe, service as keys},
     layers::Door,
@@ -40,7 +40,10 @@ pub(super) fn service(
         policy,
         paths,
         uses: super::named(node.get("uses"), |callee: &ServiceName, node| edge(tree, name, callee, node)),
+        publishes: value::topics(node.get(keys::PUBLISHES.name)),
+        subscribes: events::subscriptions(node.get(keys::SUBSCRIBES.name)),
         store: node.get("store").and_then(store),
+        outbox: node.get("outbox").map(events::outbox),
         stop: stop(node.get("stop")),
         restart: restart(node, once),
         watch: value::texts(node.get("watch")),

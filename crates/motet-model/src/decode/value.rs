@@ -5,7 +5,7 @@ use crate::{
     source::tree::{Node, Value},
     system::Command,
 };
-use motet_kernel::{name::ServiceName, quantity};
+use motet_kernel::{name::ServiceName, quantity, topic::TopicName};
 use std::{str::FromStr, time::Duration};
 
 /// The text of a key that has no default.
@@ -63,6 +63,11 @@ pub(super) fn list<T: FromStr>(node: Option<&Node>, key: &Key) -> Vec<T> {
 
 /// A list of services' names.
 pub(super) fn names(node: Option<&Node>) -> Vec<ServiceName> {
+    texts(node).iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+/// A list of topics' names.
+pub(super) fn topics(node: Option<&Node>) -> Vec<TopicName> {
     texts(node).iter().filter_map(|text| text.parse().ok()).collect()
 }
 

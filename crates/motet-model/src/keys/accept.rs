@@ -46,6 +46,7 @@ impl Acceptor<'_> {
                     self.item(node, item, name);
                 }
             }
+            (Value::Map(_), Shape::Object) => {}
             (Value::Map(map), Shape::Fields(fields)) => self.fields(map, fields, key),
             (Value::Map(map), Shape::Map(keys, value)) => self.free(map, *keys, value),
             (_, Shape::Either(shapes)) => match shapes.iter().find(|shape| takes(shape, &node.value)) {
@@ -68,6 +69,13 @@ impl Acceptor<'_> {
             Shape::One(kind) => kind.check(scalar).is_ok(),
             _ => false,
         });
+        // `events: kafka` names the key that is meant.
+        if let (Some(finding), Some(key)) =
+            (self.findings.get_mut(before), fields.and_then(|fields| fields.key(&scalar.text)))
+        {
+            finding.help = Some(format!("write `{}: {{ {}: … }}`, or `{word}`", name.trim_matches('`'), key.name));
+            return;
+        }
         let way = shapes.iter().find(|shape| shape.fields().is_some()).and_then(|shape| way_to_write(node, shape));
         if let (Some(finding), Some(way), true) = (self.findings.get_mut(before), way, fits && !is_word) {
             finding.help = Some(format!("write `{}: {way}`, or `{word}`", name.trim_matches('`')));
@@ -144,7 +152,9 @@ impl Acceptor<'_> {
             KeyKind::Name => self.scalar(&scalar, entry.key_span, Kind::Name, "the name"),
             KeyKind::UrlPath => self.scalar(&scalar, entry.key_span, Kind::UrlPath, "the path"),
             KeyKind::Header => self.scalar(&scalar, entry.key_span, Kind::HeaderName, "the name"),
-            KeyKind::Service => {}
+            KeyKind::Service | KeyKind::Topic => {}
+            KeyKind::TopicName => self.scalar(&scalar, entry.key_span, Kind::TopicName, "the name"),
+            KeyKind::Attribute => self.scalar(&scalar, entry.key_span, Kind::Attribute, "the name"),
             KeyKind::Claim => self.scalar(&scalar, entry.key_span, Kind::Text, "the claim"),
             KeyKind::Variable => {
                 let key = &*entry.key;
@@ -255,7 +265,7 @@ fn takes(shape: &Shape, value: &Value) -> bool {
         (shape, value),
         (Shape::One(_), Value::Scalar(_))
             | (Shape::List(_), Value::List(_))
-            | (Shape::Fields(_) | Shape::Map(..), Value::Map(_))
+            | (Shape::Fields(_) | Shape::Map(..) | Shape::Object, Value::Map(_))
     )
 }
 
@@ -263,9 +273,9 @@ fn takes(shape: &Shape, value: &Value) -> bool {
 pub(crate) fn words(shape: &Shape) -> String {
     match shape {
         Shape::One(kind) => kind.words(),
-        Shape::Fields(_) => "a map".into(),
-        Shape::Map(KeyKind::Service | KeyKind::Name, _) => "a map by name".into(),
-        Shape::Map(KeyKind::Variable | KeyKind::Claim, _) => "a map of `NAME: value`".into(),
+        Shape::Fields(_) | Shape::Object => "a map".into(),
+        Shape::Map(KeyKind::Service | KeyKind::Name | KeyKind::Topic | KeyKind::TopicName, _) => "a map by name".into(),
+        Shape::Map(KeyKind::Variable | KeyKind::Claim | KeyKind::Attribute, _) => "a map of `NAME: value`".into(),
         Shape::Map(KeyKind::UrlPath, _) => "a map by path".into(),
         Shape::Map(KeyKind::Header, _) => "a map of header fields".into(),
         Shape::Any => "any value".into(),
@@ -291,7 +301,11 @@ fn way_to_write(node: &Node, shape: &Shape) -> Option<String> {
             let key = key_of_single(fields)?;
             let needed = fields.keys.iter().filter(|key| key.default == Default::Required);
             let rest: String = needed.skip(1).map(|key| format!(", {}: …", key.name)).collect();
-            Some(format!("{{ {}: {}{rest} }}", key.name, shown(scalar)))
+            let value = match key.shape {
+                Shape::List(_) => format!("[\"{}\"]", shown(scalar)),
+                _ => shown(scalar),
+            };
+            Some(format!("{{ {}: {value}{rest} }}", key.name))
         }
         (Value::List(items), Shape::Map(keys, _)) => {
             let first = items.iter().find_map(Node::as_scalar)?;
@@ -299,6 +313,10 @@ fn way_to_write(node: &Node, shape: &Shape) -> Option<String> {
                 (KeyKind::Variable, Some((name, value))) => {
                     Some(format!("write `{}: {}`, one per line", shorten(name), shorten(value)))
                 }
+                (KeyKind::Topic, _) => Some(format!(
+                    "write `{}: {{ to: /on/… }}`, one per line: each has rules of its own",
+                    shorten(&first.text)
+                )),
                 (KeyKind::Service, _) => {
                     Some(format!("write `{}: {{}}`, one per line: each has rules of its own", shorten(&first.text)))
                 }
@@ -307,6 +325,10 @@ fn way_to_write(node: &Node, shape: &Shape) -> Option<String> {
         }
         (Value::Map(_), Shape::List(_)) => {
             Some("write the items in brackets, `[a, b]`, or one per line with a dash".into())
+        }
+        (Value::List(_), Shape::Either(_)) => Some("write one value, without brackets or dashes around it".into()),
+        (Value::List(_), Shape::Fields(_)) => {
+            Some("write one map, `{ key: value }`, without brackets or dashes around it".into())
         }
         (Value::List(items), Shape::One(_)) if items.len() == 1 => {
             Some("write the value without brackets or dash".into())
@@ -337,12 +359,22 @@ fn one_missing(fields: &Fields, place: Span) -> Finding {
                 "in place of `process` may stand `container: { image: … }` or `external: { url: … }`"
             ));
     }
+    let (code, help) = match fields.id {
+        "subscription" => (
+            code::NO_DELIVERY,
+            Some(
+                "say who takes the events: `to: /on/document-indexed` for a POST to the service, `pull: true` when it fetches them itself, `view: { table: documents }` for a table in its store",
+            ),
+        ),
+        _ => (code::MISSING_KEY, None),
+    };
     let choices = spelling::either(fields.one_of);
-    Finding::error(code::MISSING_KEY, format!("{} needs one of the keys {choices}", fields.what))
+    Finding::error(code, format!("{} needs one of the keys {choices}", fields.what))
         .at(place, "none of them stands here")
-        .help(match fields.key(fields.one_of[0]) {
-            Some(key) => format!("add {}", as_code(key.example)),
-            None => format!("add one of {choices}"),
+        .help(match (help, fields.key(fields.one_of[0])) {
+            (Some(help), _) => help.to_owned(),
+            (None, Some(key)) => format!("add {}", as_code(key.example)),
+            (None, None) => format!("add one of {choices}"),
         })
 }
 
@@ -375,6 +407,26 @@ fn foreign_word(key: &str, fields: &Fields) -> Option<(&'static str, &'static st
         ("service", "openapi" | "api" | "spec") => ("contract", "here it is called `contract`"),
         ("service", "dependencies" | "calls" | "links" | "requires") => ("uses", "here it is called `uses`"),
         ("service", "database" | "db") => ("store", "write `store: { sqlite: {} }` or `store: { postgres: {} }`"),
+        ("service", "emits" | "produces" | "publish" | "topics") => ("publishes", "write `publishes: [document.indexed]`"),
+        ("service", "consumes" | "subscribe" | "subscriptions" | "listens" | "on") => ("subscribes", "write `subscribes: { document.indexed: { to: /on/document-indexed } }`"),
+        ("subscription", "path" | "url" | "endpoint" | "handler" | "push") => ("to", "here it is called `to`: write `to: /on/document-indexed`"),
+        ("subscription", "concurrency" | "max_in_flight" | "prefetch" | "parallel" | "workers") => ("in_flight", "here it is called `in_flight`"),
+        ("subscription", "retries" | "max_attempts" | "attempts" | "backoff") => ("retry", "write `retry: { attempts: 20, backoff: { initial: 1s, max: 5m } }`"),
+        ("subscription", "ttl" | "expires") => ("max_age", "here it is called `max_age`"),
+        ("subscription", "start" | "offset" | "since" | "position") => ("from", "here it is called `from`"),
+        ("subscription", "filters" | "where" | "match") => ("filter", "here it is called `filter`"),
+        ("subscription", "key" | "partition_key" | "ordering_key") => ("ordered", "the key is the topic's: write it under `topics`, as in `key: /documentId`"),
+        ("subscription", "group" | "consumer_group" | "name") => ("to", "it needs no name: the service is the group, and all its instances share one subscription"),
+        ("subscription", "dead_letter" | "dlq" | "dead_letters" | "dead_letter_topic") => ("retry", "every subscription has dead letters; `retry: { attempts: 5 }` says after how many attempts"),
+        ("delivery-retry", "initial" | "base" | "max" | "delay") => ("backoff", "write `backoff: { initial: 1s, max: 5m }`"),
+        ("delivery-retry", "retries" | "count" | "max_attempts") => ("attempts", "here it is called `attempts`, and counts the first delivery too"),
+        ("topic", "retention" | "ttl" | "retain") => ("keep", "here it is called `keep`: write `keep: 7d`"),
+        ("topic", "partition_key" | "ordering_key" | "partitionkey") => ("key", "here it is called `key`: write `key: /documentId`"),
+        ("topic", "partitions" | "replicas") => ("key", "that is the engine's matter: it stands under `engines.events`"),
+        ("topic", "max_size" | "max_bytes") => ("max_payload", "here it is called `max_payload`"),
+        ("engines", "kafka" | "rabbitmq" | "nats" | "broker") => ("events", "write it under `events`, as in `events: { nats: { url: … } }`"),
+        ("filter", "type" | "source" | "subject" | "id" | "time" | "partitionkey") => ("exact", "attributes stand within a filter: write `exact: { type: … }`"),
+        ("definition", "events" | "queues" | "channels") => ("topics", "here it is called `topics`"),
         ("definition", "version") => ("motet", "here it is called `motet`: write `motet: 1`"),
         ("definition", "name") => ("system", "here it is called `system`"),
         ("definition", "routes" | "listen") => ("gateway", "it stands under `gateway`"),

@@ -1,6 +1,6 @@
 //! The keys of a service.
 
-use super::{Fields, Key, KeyKind, Kind, Shape, edge, policy, probe};
+use super::{Fields, Key, KeyKind, Kind, Shape, edge, outbox, policy, probe, subscription};
 
 /// A command line: a text for the shell, or a list that is run without one.
 pub(crate) const COMMAND_SHAPE: Shape =
@@ -231,6 +231,26 @@ const USES: Key = Key::without(
 .because("a dependency that is declared has a timeout, retries, statistics and a place on the map; one that is not has nowhere to go")
 .example("uses:\n  embedder: { timeout: 2s }\n  index: {}");
 
+pub(crate) const PUBLISHES: Key = Key::without(
+    "publishes",
+    Shape::List(&Shape::One(Kind::Topic)),
+    "it publishes nothing",
+    "The topics that it may publish to, with `POST $MOTET_URL/topics/<topic>` or through its `outbox`.",
+)
+.because("who tells what belongs to the map of the system, and a typo in a topic's name is refused instead of heard by nobody")
+.example("publishes: [document.indexed]");
+
+static SUBSCRIPTION_SHAPE: Shape = Shape::Fields(&subscription::SUBSCRIPTION);
+
+pub(crate) const SUBSCRIBES: Key = Key::without(
+    "subscribes",
+    Shape::Map(KeyKind::Topic, &SUBSCRIPTION_SHAPE),
+    "it listens to nothing",
+    "The topics whose events it gets, each with its rules. All its instances share one subscription: each event goes to one of them.",
+)
+.because("an event is kept until it was taken, so the service may be down, slow or new")
+.example("subscribes:\n  document.indexed: { to: /on/document-indexed, in_flight: 8 }");
+
 pub(crate) const PROTOCOL: Key = Key::with(
     "protocol",
     Shape::One(Kind::Choice(&["http1", "h2c"])),
@@ -365,8 +385,33 @@ pub(crate) static SERVICE: Fields = Fields {
     what: "a service",
     id: "service",
     keys: &[
-        INCLUDE, ABOUT, PATH, BUILD, PROCESS, CONTAINER, EXTERNAL, PUBLISHED, ONCE, ENV, PORT, CONTRACT, READY, ALIVE,
-        SCALE, AFTER, PROTOCOL, POLICY, USES, STORE, STOP, RESTART, WATCH, ALLOW,
+        INCLUDE,
+        ABOUT,
+        PATH,
+        BUILD,
+        PROCESS,
+        CONTAINER,
+        EXTERNAL,
+        PUBLISHED,
+        ONCE,
+        ENV,
+        PORT,
+        CONTRACT,
+        READY,
+        ALIVE,
+        SCALE,
+        AFTER,
+        PROTOCOL,
+        POLICY,
+        USES,
+        PUBLISHES,
+        SUBSCRIBES,
+        STORE,
+        outbox::OUTBOX,
+        STOP,
+        RESTART,
+        WATCH,
+        ALLOW,
     ],
     one_of: &["process", "container", "external"],
     one_needed: true,

@@ -1,6 +1,6 @@
-//! The keys of the top level, of contexts, of the gateway and of engines.
+//! The keys of the top level, of contexts and of the gateway.
 
-use super::{Fields, Key, KeyKind, Kind, Shape, edge, gateway, service};
+use super::{Fields, Key, KeyKind, Kind, Shape, edge, engine::ENGINES, gateway, service, topic};
 
 pub(crate) const MOTET: Key =
     Key::required("motet", Shape::One(Kind::Version), "The version of this language. There is one so far: 1.")
@@ -85,60 +85,22 @@ pub(crate) const GATEWAY: Key = Key::without(
 .because("one address for all that is public, with the same rules as an edge")
 .example("gateway:\n  routes:\n    /: web");
 
-pub(crate) const POSTGRES_URL: Key = Key::required(
-    "url",
-    Shape::One(Kind::Url(&["postgres", "postgresql"])),
-    "The URL with which an administrator connects: Motet makes databases and roles with it.",
+static TOPIC_SHAPE: Shape = Shape::Fields(&topic::TOPIC);
+
+pub(crate) const TOPICS: Key = Key::without(
+    "topics",
+    Shape::Map(KeyKind::TopicName, &TOPIC_SHAPE),
+    "no topics: services only call each other",
+    "What is told by events, by name. `motet up` creates a topic before anything starts; one that is not declared is refused.",
 )
-.because("services get roles of their own and never see this URL; keep it in a variable, not in the file")
-.example("url: \"${POSTGRES_ADMIN_URL}\"");
-
-static POSTGRES_SERVER: Fields = Fields {
-    what: "a PostgreSQL server",
-    id: "postgres-server",
-    keys: &[POSTGRES_URL],
-    one_of: &[],
-    one_needed: false,
-};
-
-const STORES_POSTGRES: Key = Key::without(
-    "postgres",
-    Shape::Fields(&POSTGRES_SERVER),
-    "no server: a service with `store: { postgres: {} }` is an error",
-    "The PostgreSQL server that keeps the databases of services.",
-)
-.because("one server for all, one database and one role for each: nobody reaches another one's data")
-.example("postgres: { url: \"${POSTGRES_ADMIN_URL}\" }");
-
-static STORES: Fields =
-    Fields { what: "the stores' servers", id: "stores", keys: &[STORES_POSTGRES], one_of: &[], one_needed: false };
-
-const ENGINES_STORES: Key = Key::without(
-    "stores",
-    Shape::Fields(&STORES),
-    "files beside the system (SQLite)",
-    "The servers that keep services' stores.",
-)
-.because("a laptop needs none, a production has one already")
-.example("stores: { postgres: { url: \"${POSTGRES_ADMIN_URL}\" } }");
-
-static ENGINES_FIELDS: Fields =
-    Fields { what: "the engines", id: "engines", keys: &[ENGINES_STORES], one_of: &[], one_needed: false };
-
-pub(crate) const ENGINES: Key = Key::without(
-    "engines",
-    Shape::Fields(&ENGINES_FIELDS),
-    "everything is embedded",
-    "What stands behind each capability: something embedded, or an external system.",
-)
-.because("the same definition runs on a laptop and over the systems that a company already has")
-.example("engines:\n  stores: { postgres: { url: \"${POSTGRES_ADMIN_URL}\" } }");
+.because("who publishes need not know who listens, so what they share is a name that both can look up")
+.example("topics:\n  document.indexed: { schema: events/document.indexed.schema.json, keep: 7d, key: /documentId }");
 
 /// What a profile may change. Nothing in it is required: it lies over a definition.
 pub(crate) static PROFILE: Fields = Fields {
     what: "a profile",
     id: "profile",
-    keys: &[ABOUT, CONTEXTS, SERVICES, GATEWAY, ENGINES],
+    keys: &[ABOUT, CONTEXTS, SERVICES, TOPICS, GATEWAY, ENGINES],
     one_of: &[],
     one_needed: false,
 };
@@ -158,7 +120,7 @@ pub(crate) const PROFILES: Key = Key::without(
 pub(crate) static TOP: Fields = Fields {
     what: "a definition",
     id: "definition",
-    keys: &[MOTET, SYSTEM, ABOUT, CONTEXTS, SERVICES, GATEWAY, ENGINES, PROFILES],
+    keys: &[MOTET, SYSTEM, ABOUT, CONTEXTS, SERVICES, TOPICS, GATEWAY, ENGINES, PROFILES],
     one_of: &[],
     one_needed: false,
 };

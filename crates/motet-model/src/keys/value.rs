@@ -1,6 +1,7 @@
 //! Single values: what a text, a number or a truth value under a key may be, and what to say when it isn't.
 
 pub(crate) mod door;
+pub(crate) mod event;
 
 use super::amount;
 use crate::{code, source::tree::Scalar, spelling};
@@ -74,6 +75,26 @@ pub(crate) enum Kind {
     HeaderValue,
     /// The name of a header field.
     HeaderName,
+    /// The name of a topic that is defined here.
+    TopicName,
+    /// The name of a topic that is defined elsewhere.
+    Topic,
+    /// A JSON pointer.
+    Pointer,
+    /// A time or a size.
+    Keep,
+    /// A duration with a unit, or this word.
+    DurationOr { min_ms: u64, word: &'static str },
+    /// Where a subscription begins.
+    From,
+    /// The name of a table.
+    Table,
+    /// The name of a table's column.
+    Column,
+    /// The name of an event's attribute.
+    Attribute,
+    /// A host with a port.
+    HostPort,
 }
 
 /// Why a value is not of its kind.
@@ -130,6 +151,15 @@ impl Kind {
             Self::Rate => "a rate".into(),
             Self::NumberOr { min, max, word } => format!("a whole number from {min} to {max}, or `{word}`"),
             Self::HeaderValue => "the value of a header field".into(),
+            Self::TopicName | Self::Topic => "the name of a topic".into(),
+            Self::Pointer => "a JSON pointer".into(),
+            Self::Keep => "a time, a size".into(),
+            Self::DurationOr { word, .. } => format!("a duration, or `{word}`"),
+            Self::From => "`earliest`, `latest`, a time or a position".into(),
+            Self::Table => "the name of a table".into(),
+            Self::Column => "the name of a column".into(),
+            Self::Attribute => "the name of an attribute".into(),
+            Self::HostPort => "a host with a port".into(),
         }
     }
 
@@ -144,7 +174,7 @@ impl Kind {
                 "empty",
                 format!("write {}, or remove the key", self.words()),
             )),
-            Self::Text | Self::Command | Self::File | Self::Folder | Self::Service => Ok(()),
+            Self::Text | Self::Command | Self::File | Self::Folder | Self::Service | Self::Topic => Ok(()),
             Self::Name => check_name(text),
             Self::Duration { min_ms } => check_duration(text, Duration::from_millis(min_ms)),
             Self::Integer { min, max } => check_integer(text, min, max, &self.words()),
@@ -180,6 +210,15 @@ impl Kind {
             Self::NumberOr { min, max, word } => amount::check_number_or(text, min, max, word),
             Self::HeaderValue => amount::check_header_value(text),
             Self::HeaderName => amount::check_header(text),
+            Self::TopicName => event::check_topic(text),
+            Self::Pointer => event::check_pointer(text),
+            Self::Keep => event::check_keep(text),
+            Self::DurationOr { min_ms, word } => event::check_duration_or(text, min_ms, word),
+            Self::From => event::check_from(text),
+            Self::Table => event::check_sql_name(text, true),
+            Self::Column => event::check_sql_name(text, false),
+            Self::Attribute => event::check_attribute(text),
+            Self::HostPort => event::check_host_port(text),
         }
     }
 }
@@ -248,10 +287,11 @@ fn check_bool(scalar: &Scalar) -> Result<(), Wrong> {
 }
 
 fn check_url(text: &str, schemes: &[&str]) -> Result<(), Wrong> {
-    let example = if schemes.contains(&"http") {
-        "http://127.0.0.1:9000"
-    } else {
-        "postgres://admin:secret@127.0.0.1:5432/postgres"
+    let example = match schemes {
+        ["http", ..] => "http://127.0.0.1:9000",
+        ["amqp", ..] => "amqp://user:secret@127.0.0.1:5672",
+        ["nats", ..] => "nats://127.0.0.1:4222",
+        _ => "postgres://admin:secret@127.0.0.1:5432/postgres",
     };
     let bad =
         |message: &str| wrong(code::INVALID_URL, message, "not a URL for this", format!("write it as in `{example}`"));

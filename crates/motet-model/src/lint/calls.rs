@@ -75,7 +75,7 @@ fn cycles(subject: &Subject<'_>, lints: &mut Vec<Lint>) {
             finding = finding.at(span, format!("`{name}` calls `{next}`"));
         }
         let finding = finding.help(
-            "when one of them is slow, all wait for each other: move what both need into a third service, or hand the data over with the first call instead of asking back",
+            "when one of them is slow, all wait for each other: move what both need into a third service, hand the data over with the first call instead of asking back, or let one of them publish an event that the other subscribes to",
         );
         lints.push(Lint::of_services(finding, cycle));
     }

@@ -25,7 +25,8 @@ fn unreached(subject: &Subject<'_>, lints: &mut Vec<Lint>) {
     for (name, service) in &system.services {
         // A fixed port is reached from outside without a route.
         let by_itself = service.once || service.port.is_some() || matches!(service.run, Run::External { .. });
-        if by_itself || reached.contains(name) {
+        let by_events = !service.subscribes.is_empty();
+        if by_itself || by_events || reached.contains(name) {
             continue;
         }
         let finding = Finding::warning(code::UNREACHED, format!("nobody reaches `{name}`: no service uses it, and no route leads to it"))

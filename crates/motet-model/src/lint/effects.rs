@@ -101,6 +101,9 @@ fn overridden(subject: &Subject<'_>, service: &Service, lints: &mut Vec<Lint>) {
         let edge = service.uses.keys().find(|callee| variable == format!("{}_URL", callee.env_prefix()));
         let (what, help) = match (variable, edge) {
             ("PORT", _) => ("the port to listen on", "use `port` for a fixed one".to_owned()),
+            ("MOTET_URL", _) if !service.publishes.is_empty() || !service.subscribes.is_empty() => {
+                ("the address of events", "remove it: the address says whose events they are".to_owned())
+            }
             ("DATABASE_URL", _) if service.store.is_some() => {
                 ("the address of its store", "remove it, or remove `store` if the data is elsewhere".to_owned())
             }

@@ -94,7 +94,7 @@ impl Memory {
         Self { files, everything_exists: false }
     }
 
-    /// Lets every other path exist as well, empty: for tests that are not about missing files.
+    /// Lets every other path exist as well, empty (an empty object where it is JSON): for tests that are not about missing files.
     pub fn where_everything_exists(mut self) -> Self {
         self.everything_exists = true;
         self
@@ -115,7 +115,12 @@ impl Files for Memory {
     }
 
     fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-        let bytes = self.files.get(path).ok_or(io::ErrorKind::NotFound)?;
+        let bytes = match self.files.get(path) {
+            Some(bytes) => bytes.as_slice(),
+            None if self.everything_exists && path.extension().is_some_and(|kind| kind == "json") => b"{}",
+            None if self.everything_exists => b"",
+            None => return Err(io::ErrorKind::NotFound.into()),
+        };
         Ok(bytes[..bytes.len().min(limit)].to_vec())
     }
 

@@ -10,7 +10,7 @@ use crate::keys::Shape;
 pub(crate) fn overlay(under: &Node, over: &Node, shape: Option<Shape>) -> Node {
     match (&under.value, &over.value) {
         // What is not ours to understand is not ours to merge.
-        _ if matches!(shape, Some(Shape::Any)) => over.clone(),
+        _ if shape.is_some_and(foreign) => over.clone(),
         (Value::Map(below), Value::Map(above)) => {
             Node { span: over.span, value: Value::Map(maps(below, above, shape)) }
         }
@@ -18,6 +18,15 @@ pub(crate) fn overlay(under: &Node, over: &Node, shape: Option<Shape>) -> Node {
             Node { span: over.span, value: Value::Map(maps(&Map::default(), above, shape)) }
         }
         _ => over.clone(),
+    }
+}
+
+/// Whether what stands there means something to somebody else.
+fn foreign(shape: Shape) -> bool {
+    match shape {
+        Shape::Any | Shape::Object => true,
+        Shape::Either(shapes) => shapes.iter().any(|shape| matches!(shape, Shape::Object)),
+        Shape::One(_) | Shape::List(_) | Shape::Map(..) | Shape::Fields(_) => false,
     }
 }
 
