@@ -79,7 +79,7 @@ pub(crate) enum Command {
     Store(Store),
     /// Validate the definition and lint the architecture
     Check(Check),
-    /// Explain a key of the definition, the policy of an edge or a route, or an error code
+    /// Explain a key of the definition, the policy of an edge or a route, a topic, or an error code
     Explain(Explain),
     /// Print the JSON Schema of the definition
     Schema(Schema),
@@ -313,7 +313,7 @@ pub(crate) struct Check {
 
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// A key (`uses.timeout`), an error code (`MO-model-101`), `edge caller->callee`, or `route /path`.
+    /// A key (`uses.timeout`), an error code (`MO-model-101`), `edge caller->callee`, `route /path`, or `topic document.indexed`.
     #[arg(required = true)]
     pub(crate) subject: Vec<String>,
 }

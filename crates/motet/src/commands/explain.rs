@@ -1,6 +1,8 @@
-//! `motet explain`: what a key of the definition means, which policy is in force on an edge or a route, what an error code is about.
+//! `motet explain`: what a key of the definition means, which policy is in force on an edge or a route, what
+//! holds for a topic, what an error code is about.
 
 mod policy;
+mod topic;
 
 use crate::{
     cli::{Explain, Global},
@@ -17,12 +19,13 @@ pub(crate) fn run(global: &Global, arguments: &Explain) -> Result<Exit> {
     match arguments.subject.as_slice() {
         [kind, name] if kind == "edge" => policy::edge(global, name),
         [kind, prefix] if kind == "route" => policy::route(global, prefix),
+        [kind, name] if kind == "topic" => topic::topic(global, name),
         [subject] if subject.starts_with("MO-") => code(global, subject),
         [subject] if subject.contains('→') || subject.contains("->") => policy::edge(global, subject),
         [subject] => key(global, subject),
         _ => Err(Failure::new(
             Exit::Usage,
-            "Explain what? A key (`uses.timeout`), a code (`MO-model-101`), `edge caller->callee`, or `route /path`.",
+            "Explain what? A key (`uses.timeout`), a code (`MO-model-101`), `edge caller->callee`, `route /path`, or `topic document.indexed`.",
         )
         .into()),
     }

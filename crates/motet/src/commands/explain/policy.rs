@@ -98,7 +98,7 @@ fn show(global: &Global, loaded: &Loaded, kind: &str, name: &str, in_force: &InF
     Ok(Exit::Done)
 }
 
-fn table(rows: &[Row]) {
+pub(super) fn table(rows: &[Row]) {
     let mut table = Table::new(&["KEY", "VALUE", "FROM"]);
     for row in rows {
         let origin = match row.origin {
@@ -110,7 +110,7 @@ fn table(rows: &[Row]) {
     table.print();
 }
 
-fn rows_json(rows: &[Row]) -> Value {
+pub(super) fn rows_json(rows: &[Row]) -> Value {
     let row = |row: &Row| {
         let from = match &row.origin {
             Origin::Default => json!({ "kind": "default" }),
