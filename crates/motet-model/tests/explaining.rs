@@ -80,3 +80,28 @@ fn every_code_has_one_meaning_and_one_page() {
         assert!(codes.contains(page.trim_end_matches(".md")), "{page} is the page of no code");
     }
 }
+
+#[test]
+fn the_page_on_events_names_every_key_with_its_default() {
+    let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/events.md");
+    let text = fs::read_to_string(book).expect("a page");
+    let pages = motet_model::explain::keys();
+    let mut seen = 0;
+    for place in ["topics.*.", "services.*.subscribes.*.", "services.*.outbox."] {
+        for page in &pages {
+            let Some(path) = page.path.strip_prefix(place) else { continue };
+            // Filters and columns have a passage of their own; `allow` is the same everywhere.
+            if path.contains("filter.") || path.contains("columns.") || path.starts_with("allow") {
+                continue;
+            }
+            let row = text.lines().filter(|line| line.starts_with(&format!("| `{path}` |")));
+            let default = page.default.unwrap_or_default();
+            let is_value = default.starts_with('[') || !default.contains([' ', '`']);
+            let fits = |row: &str| !is_value || default.is_empty() || row.contains(&format!("| {default} |"));
+            let rows: Vec<_> = row.collect();
+            assert!(rows.iter().any(|row| fits(row)), "{place}{path}: {default}\n{rows:#?}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 30, "only {seen} keys");
+}

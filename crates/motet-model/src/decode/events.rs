@@ -68,6 +68,7 @@ pub(super) fn subscriptions(node: Option<&Node>) -> BTreeMap<TopicName, Subscrip
     named(node, |_: &TopicName, node| Subscription {
         delivery: delivery(node),
         timeout: value::duration(Some(node), &sub::TIMEOUT),
+        lease: value::duration(Some(node), &sub::LEASE),
         in_flight: value::parsed(Some(node), &sub::IN_FLIGHT).unwrap_or(1),
         retry: redelivery(node.get(sub::RETRY.name)),
         permanent: value::list(Some(node), &sub::PERMANENT),

@@ -87,6 +87,7 @@ fn of_subscription(subscription: &Subscription, row: &mut dyn FnMut(&'static str
         Delivery::View { table } => row("view.table", table.clone()),
     }
     row("timeout", show_duration(subscription.timeout));
+    row("lease", show_duration(subscription.lease));
     row("in_flight", subscription.in_flight.to_string());
     if subscription.retry.attempts <= 1 {
         row("retry", "never".to_owned());

@@ -412,6 +412,7 @@ fn foreign_word(key: &str, fields: &Fields) -> Option<(&'static str, &'static st
         ("subscription", "path" | "url" | "endpoint" | "handler" | "push") => ("to", "here it is called `to`: write `to: /on/document-indexed`"),
         ("subscription", "concurrency" | "max_in_flight" | "prefetch" | "parallel" | "workers") => ("in_flight", "here it is called `in_flight`"),
         ("subscription", "retries" | "max_attempts" | "attempts" | "backoff") => ("retry", "write `retry: { attempts: 20, backoff: { initial: 1s, max: 5m } }`"),
+        ("subscription", "visibility" | "visibility_timeout" | "ack_wait" | "ack_deadline") => ("lease", "here it is called `lease`"),
         ("subscription", "ttl" | "expires") => ("max_age", "here it is called `max_age`"),
         ("subscription", "start" | "offset" | "since" | "position") => ("from", "here it is called `from`"),
         ("subscription", "filters" | "where" | "match") => ("filter", "here it is called `filter`"),

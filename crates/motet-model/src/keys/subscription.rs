@@ -18,7 +18,7 @@ pub(crate) const PULL: Key = Key::without(
     "pull",
     Shape::One(Kind::True),
     "one of `to`, `pull` and `view` has to stand",
-    "The service fetches events itself, with `GET $MOTET_URL/subscriptions/<topic>/next`.",
+    "The service fetches events itself at `$MOTET_URL`, as many at a time as it wants.",
 )
 .because("a worker that takes minutes for each event takes the next one when it has room")
 .example("pull: true");
@@ -43,10 +43,19 @@ pub(crate) const TIMEOUT: Key = Key::with(
     "timeout",
     Shape::One(Kind::Duration { min_ms: 10 }),
     "30s",
-    "How long a delivery may take until it counts as failed. A handler that needs longer extends it while it works, or answers 202 and acknowledges later.",
+    "How long the service may take to answer a delivery until it counts as failed. A handler that needs longer answers 202 and acknowledges later.",
 )
-.because("as long as a call; a worker that died should not keep its event for hours")
+.because("as long as a call; a handler that hangs should not hold its events up for hours")
 .example("timeout: 2m");
+
+pub(crate) const LEASE: Key = Key::with(
+    "lease",
+    Shape::One(Kind::Duration { min_ms: 100 }),
+    "1m",
+    "How long an event belongs to a worker that fetched it, or that answered 202. Who needs longer extends it while it works.",
+)
+.because("a worker that died gives its event back soon, and one that lives extends it with a small request")
+.example("lease: 5m");
 
 pub(crate) const IN_FLIGHT: Key = Key::with(
     "in_flight",
@@ -257,7 +266,7 @@ pub(crate) const ORDERED: Key =
 pub(crate) static SUBSCRIPTION: Fields = Fields {
     what: "a subscription",
     id: "subscription",
-    keys: &[TO, PULL, VIEW, TIMEOUT, IN_FLIGHT, RETRY, PERMANENT, MAX_AGE, FROM, FILTER, BATCH, ORDERED],
+    keys: &[TO, PULL, VIEW, TIMEOUT, LEASE, IN_FLIGHT, RETRY, PERMANENT, MAX_AGE, FROM, FILTER, BATCH, ORDERED],
     one_of: &["to", "pull", "view"],
     one_needed: true,
 };

@@ -53,7 +53,7 @@ pub(crate) const KEY: Key = Key::without(
     "key",
     Shape::One(Kind::Pointer),
     "the event's own `partitionkey`; an event without one has no order",
-    "Where in the data its key stands, as a JSON pointer (RFC 6901). Events with the same key are delivered one after the other, in the order of publishing; other keys do not wait for them.",
+    "Where in the data its key stands, as a JSON pointer (RFC 6901); where nothing stands there, the event's `partitionkey` counts. Events with the same key are delivered one after the other, in the order of publishing; other keys do not wait for them.",
 )
 .because("what happens to one document has an order, and what happens to two of them has none")
 .example("key: /documentId");

@@ -14,7 +14,7 @@ pub struct Topic {
     pub schema: Option<Schema>,
     /// How long its events stay.
     pub keep: Keep,
-    /// A JSON pointer (RFC 6901) to the key in the data. `None`: the event's `partitionkey`.
+    /// A JSON pointer (RFC 6901) to the key in the data. Where there is none or nothing stands there: the event's `partitionkey`.
     pub key: Option<String>,
     /// How long `source` and `id` of an event are known. `None`: not at all.
     pub dedup: Option<Duration>,
@@ -51,8 +51,10 @@ pub struct Keep {
 pub struct Subscription {
     /// How the events reach the service.
     pub delivery: Delivery,
-    /// How long a delivery may take until it counts as failed.
+    /// How long the service may take to answer a delivery.
     pub timeout: Duration,
+    /// How long an event belongs to who fetched it, or answered 202.
+    pub lease: Duration,
     /// How many deliveries may be under way at once, over all instances.
     pub in_flight: u32,
     /// When an event that was not taken is delivered again.
