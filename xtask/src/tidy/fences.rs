@@ -31,6 +31,11 @@ pub const TABLE: &[(&[&str], &[&str], &str)] = &[
         &["motet-model", "motet"],
         "YAML is read in one place, behind motet_model::source",
     ),
+    (
+        &["jsonschema"],
+        &["motet-contract", "motet-model"],
+        "a schema is compiled where payloads are held against it, and checked where the definition names it",
+    ),
     (&["schemars"], &["motet-model"], "the schema of the definition is made where the definition is read"),
     (&["miette", "ariadne"], &["motet-model", "motet"], "diagnostics are made by the model and shown by the binary"),
     (&["clap", "clap_complete"], &["motet", "xtask"], "only a binary has a command line"),
