@@ -36,7 +36,7 @@ impl Contract {
         let schema: Value = serde_json::from_slice(&bytes)
             .map_err(|error| NotJson { path: file.to_owned(), reason: error.to_string() })?;
         let dir = path.parent().unwrap_or(&root).to_owned();
-        Self::compile(&schema, file.display().to_string(), &files::url(&path), Below::new(root, &schema, &dir))
+        Self::compile(&schema, &file.display().to_string(), &files::url(&path), Below::new(root, &schema, &dir))
     }
 
     /// Compiles a schema that stands in no file of its own. References to files start at `dir`.
@@ -48,11 +48,11 @@ impl Contract {
         let root = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
         let dir = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
         let base = files::url(&dir.join("schema.json"));
-        Self::compile(schema, "the schema".to_owned(), &base, Below::new(root, schema, &dir))
+        Self::compile(schema, "the schema", &base, Below::new(root, schema, &dir))
     }
 
-    fn compile(schema: &Value, name: String, base: &str, below: Below) -> Result<Self, LoadError> {
-        let broken = |reason: String, pointer: String| NotASchema { name: name.clone(), reason, pointer };
+    fn compile(schema: &Value, name: &str, base: &str, below: Below) -> Result<Self, LoadError> {
+        let broken = |reason: String, pointer: String| NotASchema { name: name.to_owned(), reason, pointer };
         if !schema.is_object() && !schema.is_boolean() {
             return Err(broken("it has to be an object".to_owned(), String::new()).into());
         }
@@ -69,10 +69,10 @@ impl Contract {
             .should_ignore_unknown_formats(true)
             .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(BACKTRACKS_MAX))
             .build(schema)
-            .map(|validator| Self { validator, name: name.clone() })
+            .map(|validator| Self { validator, name: name.to_owned() })
             .map_err(|error| match error.kind() {
                 ValidationErrorKind::Referencing(reference) => {
-                    BadReference { name: name.clone(), reason: shorten(with_causes(reference)) }.into()
+                    BadReference { name: name.to_owned(), reason: shorten(with_causes(reference)) }.into()
                 }
                 _ => broken(shorten(error.to_string()), error.instance_path().to_string()).into(),
             })
