@@ -7,6 +7,7 @@
 //! .motet/run/     lock, control.json (owner only), where metrics are and their token, what is running, Motet's own log
 //! .motet/logs/    what services print, rotated
 //! .motet/stores/  the data that services own
+//! .motet/events/  the events that topics keep, and how far subscriptions are
 //! .motet/builds/  hashes of what was built last
 //! ```
 
@@ -74,6 +75,10 @@ impl Place {
 
     pub(crate) fn run(&self) -> PathBuf {
         self.dir.join("run")
+    }
+
+    pub(crate) fn events(&self) -> PathBuf {
+        self.dir.join("events")
     }
 
     pub(crate) fn logs(&self) -> PathBuf {

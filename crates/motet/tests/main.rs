@@ -1,6 +1,7 @@
 //! The program as its users meet it: real processes, real sockets, a folder of their own for each test.
 
 mod definition;
+mod events;
 mod faults;
 mod footprint;
 mod lifecycle;

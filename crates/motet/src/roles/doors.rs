@@ -1,6 +1,6 @@
 //! What the data plane is to hold open for a definition: an address per edge, one for the operator's calls to each service, and the gateway.
 
-use crate::roles::{gateway, policies, translate};
+use crate::roles::{events, gateway, policies, translate};
 use anyhow::{Context as _, Result};
 use motet_kernel::{endpoint::EdgeName, name::ServiceName};
 use motet_model::system::{
@@ -32,7 +32,33 @@ pub(super) fn edges(system: &System, registry: &Registry) -> Result<(Vec<EdgeSpe
         let name = EdgeName { caller: operator.clone(), callee: service.name.clone() };
         add(name, &service.policy, &service.paths);
     }
+    for service in system.services.values() {
+        let Some(longest) = events::longest_delivery(service) else { continue };
+        let name = delivery(&service.name)?;
+        match direct(system, &service.name) {
+            Some(url) => drop(around.insert(name, url)),
+            None => {
+                let mut spec = edge(system, registry, name, &service.policy, &[]);
+                // Whether and when an event is sent again, the broker decides; each subscription sends its own deadline along.
+                spec.policy.timeout = longest;
+                spec.policy.retry.attempts = 1;
+                specs.push(spec);
+            }
+        }
+    }
     Ok((specs, around))
+}
+
+/// The edge that events come to a service by.
+fn delivery(service: &ServiceName) -> Result<EdgeName> {
+    let caller = events::CALLER.parse().context("the caller of deliveries is a name")?;
+    Ok(EdgeName { caller, callee: service.clone() })
+}
+
+/// Of all addresses, those that events are delivered to.
+pub(super) fn deliveries(addresses: &BTreeMap<EdgeName, String>) -> BTreeMap<ServiceName, String> {
+    let pushed = addresses.iter().filter(|(edge, _)| edge.caller.as_str() == events::CALLER);
+    pushed.map(|(edge, address)| (edge.callee.clone(), address.clone())).collect()
 }
 
 /// The public door, if there is one.

@@ -9,6 +9,7 @@ use crate::{
     place::{Door, Place},
     roles::{
         doors, environment,
+        events::{Declared, Events},
         faults::Faults,
         membership::Membership,
         status::{self, Facts},
@@ -72,6 +73,7 @@ struct Shared {
     traffic: motet_proxy::Handle,
     looks: Looks,
     faults: Arc<Faults>,
+    events: Events,
     supervisor: motet_supervisor::service::Handle,
     shown: watch::Sender<Arc<wire::System>>,
     current: Mutex<Current>,
@@ -128,6 +130,7 @@ impl Session {
             registry,
             looks: Looks::default(),
             faults: Arc::new(Faults::new(traffic.clone())),
+            events: Events::default(),
             traffic,
             supervisor,
             shown: watch::Sender::new(Arc::new(nothing)),
@@ -176,6 +179,7 @@ impl Session {
         if let Err(error) = self.shared.supervisor.stop_all().await {
             tracing::error!(%error, "services may not have been stopped");
         }
+        self.shared.events.stop().await;
         self.shared.refresh();
         self.group.cancel();
         let _ = tokio::time::timeout(LAST_MOMENTS, self.group.wait()).await;
@@ -201,16 +205,24 @@ fn is_administrators(value: &str, system: &System) -> bool {
 impl Shared {
     /// Makes the running system match a definition.
     async fn follow(&self, system: &System) -> Result<()> {
+        let declared = Declared::of(system)?;
         let stores = stores::of(system, &self.place)?;
         let credentials = stores::provision(&stores).await?;
         let addresses = self.open_edges(system).await?;
+        let for_events = self.events.open(&self.place, declared, &self.group).await?;
+        self.events.follow(doors::deliveries(&addresses)).await?;
         let mut specs: Vec<ServiceSpec> = Vec::new();
         for service in system.services.values() {
             let edges = service.uses.keys().filter_map(|callee| {
                 let edge = EdgeName { caller: service.name.clone(), callee: callee.clone() };
                 Some((callee.clone(), addresses.get(&edge)?.clone()))
             });
-            let env = environment::of(&system.name, service, &edges.collect(), credentials.get(&service.name));
+            let reach = environment::Reach {
+                edges: edges.collect(),
+                store: credentials.get(&service.name),
+                events: for_events.get(&service.name),
+            };
+            let env = environment::of(&system.name, service, &reach);
             specs.extend(translate::service(system, service, env)?);
         }
         self.announce_external(system);
@@ -379,7 +391,7 @@ fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a ServiceName>) -> Opti
     nearest_text(name, names.map(ServiceName::as_str))
 }
 
-fn nearest_text<'a>(text: &str, all: impl Iterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn nearest_text<'a>(text: &str, all: impl Iterator<Item = &'a str>) -> Option<String> {
     let near = |other| (strsim::jaro_winkler(text, other), other);
     let best = all.map(near).filter(|(score, _)| *score > 0.8).max_by(|(a, _), (b, _)| a.total_cmp(b));
     best.map(|(_, other)| other.to_owned())

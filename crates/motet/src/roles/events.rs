@@ -1,0 +1,128 @@
+//! Events in a running system: the broker with its store, an address for each service that publishes or fetches, and the way to the paths of
+//! subscribers.
+//!
+//! A system without topics has none of it: no store is opened and no thread started. What was begun stays until the session ends, so that
+//! a definition that loses its last topic and gets it back loses nothing.
+
+mod declared;
+mod door;
+mod push;
+
+pub(crate) use declared::{Declared, longest_delivery};
+
+use crate::place::Place;
+use anyhow::{Context as _, Result};
+use door::ServicesDoor;
+use motet_api::services;
+use motet_broker::{Broker, Embedded, Handle};
+use motet_kernel::{name::ServiceName, task::TaskGroup};
+use motet_store::{OpenError, Store};
+use parking_lot::{Mutex, RwLock};
+use push::Push;
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::net::TcpListener;
+
+/// The caller that the deliveries of events are, on an edge to each service that is pushed to.
+pub(crate) const CALLER: &str = "motet-events";
+
+/// Events, once a definition has had topics.
+#[derive(Debug, Default)]
+pub(crate) struct Events {
+    running: Mutex<Option<Running>>,
+}
+
+#[derive(Debug, Clone)]
+struct Running {
+    broker: Handle,
+    /// What is declared now; the doors look into it at each request.
+    declared: Arc<RwLock<Declared>>,
+    push: Arc<Push>,
+    /// Where each service finds its own.
+    doors: BTreeMap<ServiceName, String>,
+}
+
+impl Events {
+    /// The broker, where there is one.
+    pub(crate) fn broker(&self) -> Option<Handle> {
+        self.running.lock().as_ref().map(|running| running.broker.clone())
+    }
+
+    /// What is declared now.
+    pub(crate) fn declared(&self) -> Option<Arc<RwLock<Declared>>> {
+        self.running.lock().as_ref().map(|running| Arc::clone(&running.declared))
+    }
+
+    /// Opens what a definition needs before its services start: the store, and an address for each of them.
+    ///
+    /// Returns the addresses: what `MOTET_URL` is for each service.
+    pub(crate) async fn open(
+        &self,
+        place: &Place,
+        declared: Declared,
+        group: &TaskGroup,
+    ) -> Result<BTreeMap<ServiceName, String>> {
+        let before = self.running.lock().clone();
+        let mut running = match before {
+            Some(running) => running,
+            None if declared.is_empty() => return Ok(BTreeMap::new()),
+            None => start(place, group).await?,
+        };
+        for service in declared.services() {
+            if running.doors.contains_key(service) {
+                continue;
+            }
+            let listener = TcpListener::bind("127.0.0.1:0").await.context("no port is free for events")?;
+            let address = listener.local_addr().context("a socket has an address")?;
+            let door = ServicesDoor::new(service.clone(), running.broker.clone(), Arc::clone(&running.declared));
+            services::serve(listener, Arc::new(door), services::Options::default(), group);
+            running.doors.insert(service.clone(), format!("http://{address}"));
+        }
+        *running.declared.write() = declared;
+        let doors = running.doors.clone();
+        *self.running.lock() = Some(running);
+        Ok(doors)
+    }
+
+    /// Makes topics and subscriptions what the definition says. `edges`: where the data plane takes deliveries to each service.
+    pub(crate) async fn follow(&self, edges: BTreeMap<ServiceName, String>) -> Result<()> {
+        let Some(running) = self.running.lock().clone() else { return Ok(()) };
+        let declaration = running.declared.read().declaration();
+        running.push.lead(&running.declared.read(), &edges);
+        running.broker.declare(declaration).await.map_err(|error| told(&error, error.code().0))
+    }
+
+    /// Stops in good order: deliveries that are under way may end, and how far everything is, is written down.
+    pub(crate) async fn stop(&self) {
+        let running = self.running.lock().take();
+        if let Some(running) = running {
+            running.broker.stop().await;
+        }
+    }
+}
+
+async fn start(place: &Place, group: &TaskGroup) -> Result<Running> {
+    let dir = place.events();
+    let open = {
+        let dir = dir.clone();
+        move || Store::open(&dir, motet_store::Options::default())
+    };
+    let opened: Result<Store, OpenError> =
+        tokio::task::spawn_blocking(open).await.context("the store was not opened")?;
+    let store = opened.map_err(|error| told(&error, error.code().0))?;
+    let transport = Embedded::new(store.clone(), &dir).map_err(|error| told(&error, error.code().0))?;
+    let push = Arc::new(Push::new()?);
+    let broker = Broker::start(
+        motet_broker::Config::default(),
+        store,
+        Arc::new(transport),
+        Arc::clone(&push) as Arc<dyn motet_broker::Deliver>,
+        group,
+    );
+    let broker = broker.map_err(|error| told(&error, error.code().0))?;
+    Ok(Running { broker, declared: Arc::default(), push, doors: BTreeMap::new() })
+}
+
+/// A failure as a person reads it.
+fn told(error: &dyn std::error::Error, code: &str) -> anyhow::Error {
+    anyhow::anyhow!("{error} ({code})")
+}

@@ -1,0 +1,176 @@
+//! The way of an event to a subscriber's path: a POST through the data plane, so that balancing, circuits and limits are those of every
+//! other call.
+//!
+//! | Header | Says |
+//! |---|---|
+//! | `ce-…`, `content-type` | the event, in the binary mode of CloudEvents; a batch is in the batched mode |
+//! | `x-motet-delivery` | which delivery of this event it is, from 1 |
+//! | `x-motet-lease` | by this a handler that answered 202 acknowledges later |
+//! | `traceparent` | the trace that the event belongs to, if it says so |
+//!
+//! A batch is taken as a whole by a 2xx. To take it in part the handler answers 207 with `{"results": [{"status": 200}, {"status": 503,
+//! "detail": "…", "retryAfter": 5}]}`, a result per event, in their order.
+
+use super::Declared;
+use anyhow::{Context as _, Result};
+use async_trait::async_trait;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use motet_broker::{Deliver, Delivery, Outcome, Permanent, Refusal, SubscriptionName, outcome::DETAIL_MAX_BYTES};
+use motet_cloudevents::http as codec;
+use motet_kernel::name::ServiceName;
+use parking_lot::RwLock;
+use serde::Deserialize;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+const DELIVERY: HeaderName = HeaderName::from_static("x-motet-delivery");
+const LEASE: HeaderName = HeaderName::from_static("x-motet-lease");
+const DEADLINE: HeaderName = HeaderName::from_static("x-motet-deadline-ms");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// How much is read of an answer that tells about each event of a batch.
+const RESULTS_MAX_BYTES: usize = 1 << 20;
+
+/// Sends events to paths.
+#[derive(Debug)]
+pub(super) struct Push {
+    client: reqwest::Client,
+    /// Where the events of each subscription go.
+    targets: RwLock<HashMap<SubscriptionName, Arc<str>>>,
+}
+
+impl Push {
+    pub(super) fn new() -> Result<Self> {
+        let client = reqwest::Client::builder()
+            // A redirection would leave the edge, and with it the system.
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .tcp_nodelay(true)
+            .pool_idle_timeout(Duration::from_secs(30))
+            .build()
+            .context("deliveries cannot be made")?;
+        Ok(Self { client, targets: RwLock::default() })
+    }
+
+    /// Says where events go from now on.
+    pub(super) fn lead(&self, declared: &Declared, edges: &BTreeMap<ServiceName, String>) {
+        let pushed = declared.subscriptions().values().filter_map(|subscription| {
+            let edge = edges.get(&subscription.service)?;
+            let url = format!("{}{}", edge.trim_end_matches('/'), subscription.path.as_ref()?);
+            Some((subscription.spec.name.clone(), Arc::from(url)))
+        });
+        *self.targets.write() = pushed.collect();
+    }
+
+    async fn send(&self, url: &str, delivery: &Delivery) -> Result<Vec<Outcome>, reqwest::Error> {
+        let (headers, body) = request(delivery);
+        let mut answer = self.client.post(url).headers(headers).body(body).send().await?;
+        let status = answer.status().as_u16();
+        let after = answer.headers().get(header::RETRY_AFTER).and_then(retry_after);
+        let is_parted = status == 207 && delivery.subscription.batch.is_some();
+        let most = if is_parted { RESULTS_MAX_BYTES } else { DETAIL_MAX_BYTES };
+        let mut text = Vec::new();
+        while let Some(chunk) = answer.chunk().await? {
+            text.extend_from_slice(&chunk);
+            if text.len() > most {
+                break;
+            }
+        }
+        let permanent = &delivery.subscription.permanent;
+        if is_parted {
+            return Ok(results(&text, permanent));
+        }
+        let outcome = permanent.outcome(status, &String::from_utf8_lossy(&text), after);
+        Ok(vec![outcome; delivery.parcels.len()])
+    }
+}
+
+#[async_trait]
+impl Deliver for Push {
+    async fn deliver(&self, delivery: Delivery) -> Vec<Outcome> {
+        let target = self.targets.read().get(&delivery.subscription.name).cloned();
+        let all = |why: String| vec![Outcome::retry(why); delivery.parcels.len()];
+        let Some(url) = target else { return all("the service has no address yet".to_owned()) };
+        match self.send(&url, &delivery).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => all(error.without_url().to_string()),
+        }
+    }
+}
+
+fn request(delivery: &Delivery) -> (HeaderMap, bytes::Bytes) {
+    let mut headers = HeaderMap::new();
+    let body = match (&delivery.subscription.batch, delivery.parcels.as_slice()) {
+        (None, [parcel]) => {
+            let body = codec::binary(&parcel.event, &mut headers);
+            headers.insert(DELIVERY, HeaderValue::from(parcel.attempt));
+            if let Ok(token) = HeaderValue::from_str(&parcel.token) {
+                headers.insert(LEASE, token);
+            }
+            for (extension, name) in [("traceparent", TRACEPARENT), ("tracestate", TRACESTATE)] {
+                let value = parcel.event.extension(extension).map(|value| value.to_string());
+                if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+                    headers.insert(name, value);
+                }
+            }
+            body
+        }
+        (_, parcels) => codec::batched(parcels.iter().map(|parcel| &parcel.event), &mut headers),
+    };
+    let limit = u64::try_from(delivery.subscription.timeout.as_millis()).unwrap_or(u64::MAX);
+    headers.insert(DEADLINE, HeaderValue::from(limit));
+    (headers, body)
+}
+
+/// RFC 9110, section 10.2.3; the form with seconds.
+fn retry_after(value: &HeaderValue) -> Option<Duration> {
+    value.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// What a handler says about each event of a batch.
+#[derive(Deserialize)]
+struct Results {
+    results: Vec<ResultOfOne>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ResultOfOne {
+    status: u16,
+    #[serde(default)]
+    detail: String,
+    retry_after: Option<u64>,
+}
+
+fn results(text: &[u8], permanent: &Permanent) -> Vec<Outcome> {
+    let Ok(Results { results }) = serde_json::from_slice(text) else {
+        let why = "the answer 207 has to be `{\"results\": [{\"status\": …}, …]}`, a result per event";
+        // What is missing in the answer counts as failed; the first one says why.
+        return vec![Outcome::Retry { refusal: Refusal { status: Some(207), detail: why.to_owned() }, after: None }];
+    };
+    let outcome = |one: ResultOfOne| {
+        let after = one.retry_after.map(Duration::from_secs);
+        permanent.outcome(one.status, &one.detail, after)
+    };
+    results.into_iter().map(outcome).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_can_be_taken_in_part() {
+        let text = br#"{"results":[{"status":204},{"status":503,"detail":"full","retryAfter":5},{"status":422,"detail":"no pages"}]}"#;
+        let outcomes = results(text, &Permanent::default());
+        assert_eq!(outcomes[0], Outcome::Ack);
+        let refusal = Refusal { status: Some(503), detail: "full".to_owned() };
+        assert_eq!(outcomes[1], Outcome::Retry { refusal, after: Some(Duration::from_secs(5)) });
+        assert!(matches!(&outcomes[2], Outcome::Permanent(refusal) if refusal.detail == "no pages"));
+        assert!(matches!(&results(b"ok", &Permanent::default())[..], [Outcome::Retry { .. }]));
+    }
+}

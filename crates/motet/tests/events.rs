@@ -1,0 +1,187 @@
+//! Events as services meet them: published to `$MOTET_URL`, pushed to a path through the data plane, fetched with a lease; and what is left
+//! of them when things are killed.
+
+use crate::scratch::{PATIENCE, Scratch, get, kill, until};
+use serde_json::{Value, json};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+};
+
+/// `POST /publish?topic=…` publishes its body; `POST /on/order` writes down what comes, unless a file says that it fails.
+const SHOP: &str = r#"
+import http.server, json, os, urllib.error, urllib.parse, urllib.request
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def answer(self, status, body=b""):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def do_GET(self):
+        if self.path.startswith("/next"):
+            with urllib.request.urlopen(os.environ["MOTET_URL"] + "/subscriptions/order.placed/next?max=10&wait=5s") as fetched:
+                return self.answer(200, fetched.read())
+        self.answer(200)
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        if self.path == "/on/order":
+            failing = open("failing").read().strip() if os.path.exists("failing") else ""
+            order = json.loads(body)
+            if failing and order["orderId"] == failing: return self.answer(422 if order.get("bad") else 503, b"not now")
+            with open("seen", "a") as seen:
+                line = {"id": self.headers["ce-id"], "order": order["orderId"], "n": order.get("n"),
+                        "delivery": self.headers["x-motet-delivery"], "caller": self.headers["x-motet-caller"]}
+                seen.write(json.dumps(line) + "\n")
+            return self.answer(204)
+        topic = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)["topic"][0]
+        headers = {name: value for name, value in self.headers.items() if name.lower().startswith(("ce-", "content-type"))}
+        request = urllib.request.Request(os.environ["MOTET_URL"] + "/topics/" + topic, body, headers)
+        try:
+            with urllib.request.urlopen(request) as answer: self.answer(answer.status, answer.read())
+        except urllib.error.HTTPError as error: self.answer(error.code, error.read())
+    def log_message(self, *args): pass
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128
+Server(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"#;
+
+const DEFINITION: &str = "
+motet: 1
+system: shop
+topics:
+  order.placed: { schema: order.schema.json, key: /orderId }
+  order.lost: {}
+services:
+  shop: { path: ., process: { command: python3 shop.py }, ready: { http: /healthz }, publishes: [order.placed] }
+  mail:
+    path: .
+    process: { command: python3 shop.py }
+    ready: { http: /healthz }
+    subscribes:
+      order.placed: { to: /on/order, retry: { attempts: 1000, backoff: { initial: 100ms, max: 200ms } } }
+  worker:
+    path: .
+    process: { command: python3 shop.py }
+    ready: { http: /healthz }
+    subscribes: { order.placed: { pull: true } }
+gateway:
+  listen: 127.0.0.1:0
+  routes: { /shop: { to: shop, strip_prefix: true }, /worker: { to: worker, strip_prefix: true } }
+";
+
+fn shop() -> Scratch {
+    let system = Scratch::new(DEFINITION);
+    fs::write(system.path().join("shop.py"), SHOP).expect("written");
+    let schema =
+        json!({ "type": "object", "properties": { "orderId": { "type": "string" } }, "required": ["orderId"] });
+    fs::write(system.path().join("order.schema.json"), schema.to_string()).expect("written");
+    system.up();
+    system
+}
+
+/// Publishes by way of the service; the status and the answer.
+fn publish(gateway: &str, topic: &str, id: Option<&str>, data: &Value) -> (u16, Value) {
+    let (data, mut stream) = (data.to_string(), TcpStream::connect(gateway).expect("a gateway"));
+    stream.set_read_timeout(Some(PATIENCE)).expect("a limit");
+    let event = id.map_or(String::new(), |id| {
+        format!("ce-specversion: 1.0\r\nce-id: {id}\r\nce-source: /test\r\nce-type: order.placed\r\n")
+    });
+    write!(
+        stream,
+        "POST /shop/publish?topic={topic} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{event}content-type: application/json\r\n\
+         content-length: {}\r\n\r\n{data}",
+        data.len()
+    )
+    .expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+    (status, serde_json::from_str(body).unwrap_or(Value::Null))
+}
+
+/// What the mailer has taken.
+fn seen(system: &Scratch) -> Vec<Value> {
+    let text = fs::read_to_string(system.path().join("seen")).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[test]
+fn an_event_goes_from_a_service_to_a_path_and_to_a_worker_that_fetches() {
+    let system = shop();
+    let gateway = system.gateway();
+    let (status, answer) = publish(&gateway, "order.placed", Some("e-1"), &json!({ "orderId": "o-1" }));
+    assert_eq!(status, 202, "{answer}");
+    assert_eq!(answer["receipts"][0]["id"], "e-1");
+    until("it was delivered", || seen(&system).len() == 1);
+    let taken = &seen(&system)[0];
+    assert_eq!((&taken["id"], &taken["order"], &taken["delivery"]), (&json!("e-1"), &json!("o-1"), &json!("1")));
+    assert_eq!(taken["caller"], "motet-events");
+
+    let (status, fetched) = get(&gateway, "/worker/next").expect("an answer");
+    let fetched: Value = serde_json::from_str(&fetched).expect("JSON");
+    assert_eq!(status, 200);
+    assert_eq!(fetched["events"][0]["event"]["id"], "e-1", "{fetched}");
+
+    // The same again is acknowledged and not told again.
+    let (status, answer) = publish(&gateway, "order.placed", Some("e-1"), &json!({ "orderId": "o-1" }));
+    assert_eq!((status, &answer["receipts"][0]["duplicate"]), (202, &json!(true)), "{answer}");
+}
+
+#[test]
+fn what_may_not_be_published_is_refused_with_the_place_and_the_reason() {
+    let system = shop();
+    let gateway = system.gateway();
+    let (status, answer) = publish(&gateway, "order.placed", None, &json!({ "orderId": 7 }));
+    assert_eq!(status, 422, "{answer}");
+    assert!(answer["detail"].as_str().is_some_and(|detail| detail.contains("/orderId")), "{answer}");
+    let (status, answer) = publish(&gateway, "order.plced", None, &json!({}));
+    assert_eq!(status, 404);
+    assert!(answer["detail"].as_str().is_some_and(|detail| detail.contains("order.placed")), "{answer}");
+    let (status, answer) = publish(&gateway, "order.lost", None, &json!({}));
+    assert_eq!(status, 403);
+    assert!(answer["detail"].as_str().is_some_and(|detail| detail.contains("publishes")), "{answer}");
+    assert_eq!(seen(&system), Vec::<Value>::new());
+}
+
+#[test]
+fn a_key_that_fails_holds_up_no_other_and_keeps_its_order() {
+    let system = shop();
+    let gateway = system.gateway();
+    fs::write(system.path().join("failing"), "sick").expect("written");
+    for n in 0..5 {
+        for order in ["sick", "well"] {
+            let (status, _) = publish(&gateway, "order.placed", None, &json!({ "orderId": order, "n": n }));
+            assert_eq!(status, 202);
+        }
+    }
+    let of = |order: &str| -> Vec<i64> {
+        seen(&system).iter().filter(|seen| seen["order"] == order).filter_map(|seen| seen["n"].as_i64()).collect()
+    };
+    until("the other key is through", || of("well").len() == 5);
+    assert_eq!(of("sick"), Vec::<i64>::new());
+    fs::remove_file(system.path().join("failing")).expect("removed");
+    until("the sick key is through", || of("sick").len() == 5);
+    assert_eq!((of("sick"), of("well")), ((0..5).collect(), (0..5).collect()));
+}
+
+#[test]
+fn what_was_acknowledged_survives_the_death_of_motet_itself() {
+    let system = shop();
+    let gateway = system.gateway();
+    fs::write(system.path().join("failing"), "kept").expect("written");
+    for n in 0..20 {
+        let (status, _) = publish(&gateway, "order.placed", None, &json!({ "orderId": "kept", "n": n }));
+        assert_eq!(status, 202);
+    }
+    kill(system.supervisor(), "KILL");
+    fs::remove_file(system.path().join("failing")).expect("removed");
+    system.up();
+    let numbers = || -> Vec<i64> { seen(&system).iter().filter_map(|seen| seen["n"].as_i64()).collect() };
+    until("all of them have come", || numbers().contains(&19));
+    let mut once = numbers();
+    once.dedup();
+    assert_eq!(once, (0..20).collect::<Vec<_>>(), "in order, the same one twice at most in a row");
+}
