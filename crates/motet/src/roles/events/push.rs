@@ -4,18 +4,20 @@
 //! | Header | Says |
 //! |---|---|
 //! | `ce-…`, `content-type` | the event, in the binary mode of CloudEvents; a batch is in the batched mode |
-//! | `x-motet-delivery` | which delivery of this event it is, from 1 |
-//! | `x-motet-lease` | by this a handler that answered 202 acknowledges later |
+//! | `ce-motetattempt` | which delivery of this event it is, from 1 |
+//! | `ce-motettoken` | by this a handler that answered 202 acknowledges later |
 //! | `traceparent` | the trace that the event belongs to, if it says so |
 //!
-//! A batch is taken as a whole by a 2xx. To take it in part the handler answers 207 with `{"results": [{"status": 200}, {"status": 503,
+//! In a batch the same stand in the events, as extension attributes. It is taken as a whole by a 2xx. To take it in part the handler answers 207 with `{"results": [{"status": 200}, {"status": 503,
 //! "detail": "…", "retryAfter": 5}]}`, a result per event, in their order.
 
 use super::Declared;
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use motet_broker::{Deliver, Delivery, Outcome, Permanent, Refusal, SubscriptionName, outcome::DETAIL_MAX_BYTES};
+use motet_broker::{
+    Deliver, Delivery, Event, Outcome, Parcel, Permanent, Refusal, SubscriptionName, outcome::DETAIL_MAX_BYTES,
+};
 use motet_cloudevents::http as codec;
 use motet_kernel::name::ServiceName;
 use parking_lot::RwLock;
@@ -26,8 +28,8 @@ use std::{
     time::Duration,
 };
 
-const DELIVERY: HeaderName = HeaderName::from_static("x-motet-delivery");
-const LEASE: HeaderName = HeaderName::from_static("x-motet-lease");
+const ATTEMPT: HeaderName = HeaderName::from_static("ce-motetattempt");
+const TOKEN: HeaderName = HeaderName::from_static("ce-motettoken");
 const DEADLINE: HeaderName = HeaderName::from_static("x-motet-deadline-ms");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -107,9 +109,9 @@ fn request(delivery: &Delivery) -> (HeaderMap, bytes::Bytes) {
     let body = match (&delivery.subscription.batch, delivery.parcels.as_slice()) {
         (None, [parcel]) => {
             let body = codec::binary(&parcel.event, &mut headers);
-            headers.insert(DELIVERY, HeaderValue::from(parcel.attempt));
+            headers.insert(ATTEMPT, HeaderValue::from(parcel.attempt));
             if let Ok(token) = HeaderValue::from_str(&parcel.token) {
-                headers.insert(LEASE, token);
+                headers.insert(TOKEN, token);
             }
             for (extension, name) in [("traceparent", TRACEPARENT), ("tracestate", TRACESTATE)] {
                 let value = parcel.event.extension(extension).map(|value| value.to_string());
@@ -119,11 +121,22 @@ fn request(delivery: &Delivery) -> (HeaderMap, bytes::Bytes) {
             }
             body
         }
-        (_, parcels) => codec::batched(parcels.iter().map(|parcel| &parcel.event), &mut headers),
+        (_, parcels) => {
+            let told: Vec<_> = parcels.iter().map(told).collect();
+            codec::batched(&told, &mut headers)
+        }
     };
     let limit = u64::try_from(delivery.subscription.timeout.as_millis()).unwrap_or(u64::MAX);
     headers.insert(DEADLINE, HeaderValue::from(limit));
     (headers, body)
+}
+
+/// An event that says which delivery it is, for a batch, which has headers for all of them only.
+fn told(parcel: &Parcel) -> Event {
+    let attempt = i32::try_from(parcel.attempt).unwrap_or(i32::MAX);
+    let told = parcel.event.edit().extension("motetattempt", attempt).extension("motettoken", &*parcel.token).build();
+    // One that is at the limits of an event goes as it is.
+    told.unwrap_or_else(|_| parcel.event.clone())
 }
 
 /// RFC 9110, section 10.2.3; the form with seconds.
