@@ -168,12 +168,6 @@ impl Log {
     pub(super) fn plan_trim(&self, keep: &Keep, now: Time) -> Result<Option<(u64, Batch)>, TransportError> {
         let unreadable = |error: ReadError| self.unreadable(0, &error);
         let mut first = self.first.load(Relaxed);
-        if let Some(time) = keep.time {
-            // A line says what had been appended before its time: all of that is older.
-            let old = self.index.at_or_before(&self.line_key(Time(0)), &self.line_key(now.before(time)));
-            first =
-                first.max(old.map_err(unreadable)?.and_then(|pair| self.line(&pair)).map_or(0, |line| line.position));
-        }
         let lines = self.index.range(
             &self.line_key(Time(0)),
             Bound::Included(&self.line_key(Time(u64::MAX))),
@@ -184,6 +178,13 @@ impl Log {
             .into_iter()
             .filter_map(|pair| Some((pair.0.clone(), self.line(&pair)?)))
             .collect();
+        if let Some(time) = keep.time {
+            // What was appended after a line and before the next one is at most as much younger than it as lines are apart.
+            let surely = now.before(time + INDEX_EVERY * 2);
+            let old = lines.partition_point(|(_, line)| line.time <= surely);
+            let next = lines.get(old).map_or_else(|| self.head.borrow().0, |(_, line)| line.position);
+            first = first.max(if old == 0 { 0 } else { next });
+        }
         if let Some(bytes) = keep.bytes {
             let total = self.writer.lock().total;
             let fits = lines.iter().find(|(_, line)| total - line.total.min(total) <= bytes);

@@ -189,6 +189,7 @@ impl Runner {
             Command::Redriven(items) => self.feed(|machine, now, out| machine.redriven(items, now, out)),
             Command::Change(spec) => self.feed(|machine, now, out| machine.change(spec, now, out)),
             Command::Look(reply) => {
+                self.see_head();
                 let counts = self.machine.counts();
                 let now = self.core.clock.now();
                 let rate = self.rate.per_second(now, counts.acknowledged);
