@@ -78,10 +78,12 @@ fn values_are_unquoted_before_they_are_decoded() {
         ("%zz", "%zz"),
         ("ä", "ä"),
         (r"a\b", r"a\b"),
+        ("5\" 50%", "5\" 50%"),
+        ("\"a\\", "\"a\\"),
     ] {
         assert_eq!(value::decode("ce-a", given.as_bytes()).expect(given), expected);
     }
-    for bad in [&b"%C0%A0"[..], b"%ff", b"\xff", b"%E2%82", b"\"open", b"\"open\\", b"\"\\"] {
+    for bad in [&b"%C0%A0"[..], b"%ff", b"\xff", b"%E2%82"] {
         assert!(value::decode("ce-a", bad).is_err(), "{bad:?}");
     }
 }

@@ -5,20 +5,19 @@ use std::borrow::Cow;
 
 /// Decodes a header: double-quoted strings first, as older senders write them, then one round of percent-decoding.
 ///
-/// A percent sign that no two hexadecimal digits follow stands for itself: senders that do not encode exist, and nothing is lost by
-/// understanding them. Bytes that are not UTF-8 are refused, encoded or not.
+/// A percent sign that no two hexadecimal digits follow stands for itself, and so does a double quote that is not closed: senders that do not
+/// encode exist (the SDK for JavaScript is one), and nothing is lost by understanding them. Bytes that are not UTF-8 are refused, encoded or not.
 pub fn decode<'a>(header: &str, value: &'a [u8]) -> Result<Cow<'a, str>, DecodeError> {
     let refuse = |reason| DecodeError::Header { header: header.to_owned(), reason };
     let not_utf8 = || refuse("it is not UTF-8");
     if !value.iter().any(|byte| matches!(byte, b'"' | b'%')) {
         return std::str::from_utf8(value).map(Cow::Borrowed).map_err(|_| not_utf8());
     }
-    let unquoted = unquote(value).ok_or_else(|| refuse("a double quote that is opened is not closed"))?;
-    let decoded = percent_decode(&unquoted);
+    let decoded = percent_decode(&unquote(value).unwrap_or(Cow::Borrowed(value)));
     String::from_utf8(decoded).map(Cow::Owned).map_err(|_| not_utf8())
 }
 
-/// Takes quoted strings out of their quotes (RFC 7230, section 3.2.6), wherever they stand.
+/// Takes quoted strings out of their quotes (RFC 7230, section 3.2.6), wherever they stand. Nothing if one is not closed.
 fn unquote(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     if !value.contains(&b'"') {
         return Some(Cow::Borrowed(value));
