@@ -1,0 +1,5 @@
+//! The relay from outside: the machine over a simulated table, and the whole over real SQLite files.
+
+mod pages;
+mod simulation;
+mod sqlite;
