@@ -5,7 +5,7 @@
 //!
 //! Absent: no module here decides anything that is not about its engine, and no module knows another.
 //!
-//! Map: [`postgres`] (a database and a role per service on a PostgreSQL server).
+//! Map: [`postgres`] (a database and a role per service on a PostgreSQL server, and outboxes in them).
 
 #[cfg(feature = "postgres")]
 pub mod postgres;

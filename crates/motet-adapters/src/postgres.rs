@@ -16,6 +16,7 @@ mod address;
 mod client;
 mod content;
 mod naming;
+pub mod outbox;
 mod ownership;
 mod provision;
 mod session;

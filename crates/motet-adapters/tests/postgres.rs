@@ -4,6 +4,7 @@ mod conformance;
 mod convergence;
 mod failures;
 mod isolation;
+mod outbox;
 
 use motet_adapters::postgres::{Options, Postgres};
 use motet_datastore::{Credentials, Secret};

@@ -4,7 +4,7 @@ use super::statements::Statements;
 use crate::{
     error::TableError,
     port::Ask,
-    row::{Place, Row},
+    row::{Place, Row, attributes},
     status::Lag,
 };
 use bytes::Bytes;
@@ -255,21 +255,4 @@ fn text(value: ValueRef<'_>) -> Option<String> {
             Err(_) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
         }),
     }
-}
-
-fn attributes(json: &str) -> Option<Vec<(String, String)>> {
-    let serde_json::Value::Object(map) = serde_json::from_str(json).ok()? else { return None };
-    let text = |value: serde_json::Value| match value {
-        serde_json::Value::String(text) => Some(Some(text)),
-        serde_json::Value::Null => Some(None),
-        value @ (serde_json::Value::Bool(_) | serde_json::Value::Number(_)) => Some(Some(value.to_string())),
-        serde_json::Value::Array(_) | serde_json::Value::Object(_) => None,
-    };
-    let mut all = Vec::new();
-    for (name, value) in map {
-        if let Some(value) = text(value)? {
-            all.push((name, value));
-        }
-    }
-    Some(all)
 }
