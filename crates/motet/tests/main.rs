@@ -1,5 +1,6 @@
 //! The program as its users meet it: real processes, real sockets, a folder of their own for each test.
 
+mod book;
 mod definition;
 mod events;
 mod faults;

@@ -14,7 +14,10 @@ import pytest
 
 from system import EXAMPLE, REPOSITORY, System, free_port
 
-DOCUMENTS = (REPOSITORY / "README.md", EXAMPLE / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))
+# What is shown on a system of its own has a test of its own: `crates/motet/tests/book.rs`.
+OF_ITS_OWN = REPOSITORY / "docs" / "events.md"
+BOOK = [page for page in sorted((REPOSITORY / "docs").glob("*.md")) if page != OF_ITS_OWN]
+DOCUMENTS = (REPOSITORY / "README.md", EXAMPLE / "README.md", *BOOK)
 # These start the tests, or put the binary under test on the path.
 ELSEWHERE = ("cargo xtask", "cargo install")
 # These end only when somebody ends them: that they go on is what is right.

@@ -20,6 +20,7 @@ use std::{
 
 use bench_proxy::pace;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http_body_util::BodyExt as _;
 use hyper::{
     body::{Body, Bytes, Frame, Incoming, SizeHint},
     server::conn::{http1, http2},
@@ -77,7 +78,12 @@ async fn connection(stream: TcpStream) {
     while stream.peek(&mut start).await.is_ok_and(|seen| seen > 0 && seen < 3) {
         sleep(Duration::from_millis(1)).await;
     }
-    let service = service_fn(async |request| Ok::<_, Infallible>(answer(&request)));
+    let service = service_fn(async |mut request: Request<Incoming>| {
+        // As a server of unary calls does. One that answers before the message is there resets the stream, and a caller that
+        // has many reset is taken for an attacker.
+        while let Some(Ok(_)) = request.body_mut().frame().await {}
+        Ok::<_, Infallible>(answer(&request))
+    });
     let io = TokioIo::new(stream);
     let _ = if &start == b"PRI" {
         let mut builder = http2::Builder::new(Local);
