@@ -1,5 +1,7 @@
 //! The typed client that the commands use, over the system's socket.
 
+mod events;
+
 use crate::{
     error::CallError,
     exposition::Format,

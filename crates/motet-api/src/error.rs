@@ -1,6 +1,6 @@
 //! What can go wrong with a request to the control API, for the side that answers and for the side that asks.
 
-use crate::wire::Problem;
+use crate::{services, wire::Problem};
 use motet_kernel::code::ErrorCode;
 
 /// A request that the running system refuses.
@@ -38,6 +38,9 @@ pub enum Refusal {
     /// The request cannot be read.
     #[error("the request cannot be read: {0}")]
     Unreadable(String),
+    /// What is asked of topics and subscriptions is refused for the same reasons that services hear.
+    #[error(transparent)]
+    Events(#[from] services::Refusal),
     /// Motet's own failure.
     #[error("motet failed to do that: {0}")]
     Internal(String),
@@ -69,6 +72,7 @@ impl Refusal {
             Self::Unreadable(_) => "MO-api-105",
             Self::Internal(_) => "MO-api-106",
             Self::UnknownDoor { .. } => "MO-api-107",
+            Self::Events(refusal) => return refusal.code(),
         })
     }
 
@@ -82,6 +86,7 @@ impl Refusal {
             Self::Unauthorized => (401, "token needed"),
             Self::Unreadable(_) => (400, "unreadable request"),
             Self::Internal(_) => (500, "internal failure"),
+            Self::Events(refusal) => return refusal.problem(),
         };
         Problem {
             kind: format!("urn:motet:error:{}", self.code()),

@@ -1,5 +1,7 @@
 //! What the control API needs from the system that it controls.
 
+pub mod events;
+
 use crate::{
     error::Refusal,
     exposition::Family,
@@ -12,6 +14,8 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use std::sync::Arc;
 use tokio::sync::watch;
+
+pub use events::EventsControl;
 
 /// Which lines of output are wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,7 +30,7 @@ pub struct LogQuery {
 
 /// A running system.
 #[async_trait]
-pub trait Control: Send + Sync + 'static {
+pub trait Control: EventsControl {
     /// The system as it is; the receiver sees each change.
     fn system(&self) -> watch::Receiver<Arc<System>>;
 
@@ -52,7 +56,7 @@ pub trait Control: Send + Sync + 'static {
     fn remove_faults(&self, door: Option<Door>) -> Result<Vec<Fault>, Refusal>;
 
     /// All metrics as they are now.
-    fn metrics(&self) -> Vec<Family>;
+    async fn metrics(&self) -> Vec<Family>;
 
     /// Asks the system to stop in good order. Returns at once; the process ends when everything has stopped.
     async fn down(&self) -> Result<(), Refusal>;

@@ -21,7 +21,10 @@ use tokio::net::{TcpListener, UnixListener};
 
 pub(crate) use handlers::*;
 
-/// The longest request body: the API takes small documents only.
+/// The longest request body with events in it.
+const EVENTS_BYTES_MAX: usize = 16 << 20;
+
+/// The longest request body otherwise: the API takes small documents only.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Where Prometheus looks when it is not told otherwise.
@@ -80,6 +83,7 @@ pub async fn serve(
 
 /// All routes, without a door.
 fn router(control: Shared) -> Router {
+    let events = || DefaultBodyLimit::max(EVENTS_BYTES_MAX);
     Router::new()
         .route("/v1/system", get(system))
         .route("/v1/system/changes", get(system_changes))
@@ -88,6 +92,14 @@ fn router(control: Shared) -> Router {
         .route("/v1/services/{service}/scale", post(scale))
         .route("/v1/apply", post(apply))
         .route("/v1/faults", get(faults).post(add_faults).delete(remove_faults))
+        .route("/v1/events", get(describe_events))
+        .route("/v1/topics/{topic}/events", get(watch_topic).post(publish_events).layer(events()))
+        .route("/v1/subscriptions/{subscription}/dead-letters", get(dead_letters))
+        .route("/v1/subscriptions/{subscription}/dead-letters/redrive", post(redrive).layer(events()))
+        .route("/v1/subscriptions/{subscription}/dead-letters/drop", post(drop_dead_letters))
+        .route("/v1/subscriptions/{subscription}/pause", post(pause))
+        .route("/v1/subscriptions/{subscription}/resume", post(resume))
+        .route("/v1/subscriptions/{subscription}/replay", post(replay))
         .route(METRICS, get(metrics))
         .route("/v1/down", post(down))
         .route("/v1/openapi.json", get(openapi))

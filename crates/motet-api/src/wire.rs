@@ -1,5 +1,6 @@
 //! What travels over the control API. Times are RFC 3339, sizes are bytes, durations are milliseconds and say so in their names.
 
+pub mod events;
 pub mod fault;
 
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,6 @@
 //! The control API through its doors, with a system that is a double.
 
+mod events;
 mod services;
 
 use async_trait::async_trait;
@@ -89,7 +90,7 @@ impl Control for Double {
             }),
         }
     }
-    fn metrics(&self) -> Vec<Family> {
+    async fn metrics(&self) -> Vec<Family> {
         let mut family = Family::counter("motet_edge_requests", "Requests.");
         family.count(vec![("caller", "web".into())], 7);
         vec![family]

@@ -3,6 +3,7 @@
 mod call;
 mod check;
 mod completions;
+mod dead_letters;
 mod doctor;
 mod down;
 mod explain;
@@ -11,12 +12,17 @@ mod guard;
 mod logs;
 mod metrics;
 mod new;
+mod pause;
 mod ps;
+mod publish;
+mod replay;
 mod restart;
 mod scale;
 mod schema;
 mod serve;
 mod store;
+mod tail;
+mod topics;
 mod up;
 mod wait;
 
@@ -40,6 +46,13 @@ pub(crate) async fn run(cli: &Cli) -> Result<Exit> {
         Command::Fault(arguments) => fault::run(global, arguments).await,
         Command::Metrics(arguments) => metrics::run(global, arguments).await,
         Command::Store(arguments) => store::run(global, arguments).await,
+        Command::Topics => topics::run(global).await,
+        Command::Publish(arguments) => publish::run(global, arguments).await,
+        Command::Tail(arguments) => tail::run(global, arguments).await,
+        Command::DeadLetters(arguments) => dead_letters::run(global, arguments).await,
+        Command::Replay(arguments) => replay::run(global, arguments).await,
+        Command::Pause(arguments) => pause::run(global, arguments, true).await,
+        Command::Resume(arguments) => pause::run(global, arguments, false).await,
         Command::Check(arguments) => check::run(global, arguments),
         Command::Explain(arguments) => explain::run(global, arguments),
         Command::Schema(arguments) => schema::run(arguments),

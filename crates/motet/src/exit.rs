@@ -1,5 +1,6 @@
 //! The exit codes of `motet`, the same for every command. `docs/cli.md` lists them for users.
 
+use motet_api::error::CallError;
 use std::process::ExitCode;
 
 /// How a command ended.
@@ -43,4 +44,19 @@ impl Failure {
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into() }
     }
+
+    /// A name that does not exist was mistyped: the exit code says so, as where a command finds it out itself.
+    pub(crate) fn mistyped(error: CallError) -> anyhow::Error {
+        match error {
+            CallError::Refused(problem) if matches!(problem.status, 400 | 404) => {
+                Self::new(Exit::Usage, format!("{}.", capitalized(&problem.detail))).into()
+            }
+            other => other.into(),
+        }
+    }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

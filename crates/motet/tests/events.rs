@@ -185,3 +185,103 @@ fn what_was_acknowledged_survives_the_death_of_motet_itself() {
     once.dedup();
     assert_eq!(once, (0..20).collect::<Vec<_>>(), "in order, the same one twice at most in a row");
 }
+
+/// What a command prints as JSON.
+fn told(system: &Scratch, arguments: &[&str]) -> Value {
+    serde_json::from_str(&system.done(arguments)).expect("JSON")
+}
+
+fn subscription(system: &Scratch, name: &str) -> Value {
+    let events = told(system, &["topics", "--json"]);
+    let all = events["subscriptions"].as_array().expect("subscriptions");
+    all.iter().find(|it| it["name"] == name).cloned().expect("the subscription")
+}
+
+#[test]
+fn people_publish_look_on_and_repeat_what_was() {
+    let system = shop();
+    let published = |id: &str, order: &str| {
+        let data = json!({ "orderId": order }).to_string();
+        told(&system, &["publish", "order.placed", &data, "--id", id, "--json"])
+    };
+    assert_eq!(published("e-1", "o-1")["position"], 0);
+    assert_eq!(published("e-1", "o-1")["duplicate"], true);
+    let refused = system.motet(&["publish", "order.placed", r#"{"orderId": 7}"#]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("/orderId"), "{refused:?}");
+    let refused = system.motet(&["publish", "order.plced", "{}"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("did you mean `order.placed`?"), "{refused:?}");
+
+    until("it was taken", || subscription(&system, "mail.order.placed")["totals"]["acknowledged"] == 1);
+    let topics = told(&system, &["topics", "--json"]);
+    let topic = topics["topics"].as_array().expect("topics").iter().find(|it| it["name"] == "order.placed");
+    let topic = topic.expect("the topic");
+    assert_eq!((&topic["kept"], &topic["published"], &topic["duplicates"]), (&json!(1), &json!(1), &json!(1)));
+    assert!(topic["oldest_at"].is_string(), "{topic}");
+    assert_eq!(subscription(&system, "worker.order.placed")["waiting"], 1);
+    let metrics = system.done(&["metrics"]);
+    let series = r#"{subscription="mail.order.placed",topic="order.placed"}"#;
+    assert!(metrics.contains(&format!("motet_broker_events_acknowledged_total{series} 1\n")), "{metrics}");
+    assert!(metrics.contains("motet_broker_events_published_total{topic=\"order.placed\"} 1\n"), "{metrics}");
+
+    let tail = system.done(&["tail", "order.placed", "--from", "earliest", "-n", "1", "--json"]);
+    let seen: Value = serde_json::from_str(&tail).expect("a line of JSON");
+    assert_eq!((&seen["position"], &seen["event"]["id"]), (&json!(0), &json!("e-1")));
+    assert_eq!(seen["event"]["data"], json!({ "orderId": "o-1" }));
+
+    system.done(&["pause", "mail.order.placed"]);
+    published("e-2", "o-2");
+    assert_eq!(subscription(&system, "mail.order.placed")["paused"], true);
+    system.done(&["replay", "mail.order.placed", "--from", "earliest"]);
+    assert_eq!(seen_ids(&system), ["e-1"]);
+    system.done(&["resume", "mail.order.placed"]);
+    until("both have come, the first again", || seen_ids(&system).len() == 3);
+    let mut ids = seen_ids(&system);
+    ids.sort();
+    assert_eq!(ids, ["e-1", "e-1", "e-2"]);
+}
+
+fn seen_ids(system: &Scratch) -> Vec<String> {
+    seen(system).iter().filter_map(|seen| seen["id"].as_str().map(str::to_owned)).collect()
+}
+
+#[test]
+fn a_dead_letter_says_why_and_is_redriven_or_dropped() {
+    let system = shop();
+    fs::write(system.path().join("failing"), "bad").expect("written");
+    for id in ["e-1", "e-2", "e-3"] {
+        system.done(&["publish", "order.placed", r#"{"orderId": "bad", "bad": true}"#, "--id", id]);
+    }
+    until("they were given up", || subscription(&system, "mail.order.placed")["dead_letters"] == 3);
+    let letters = || told(&system, &["dead-letters", "list", "--json"]).as_array().cloned().expect("a list");
+    let numbers = || letters().iter().map(|letter| letter["number"].to_string()).collect::<Vec<_>>();
+    let first = &letters()[0];
+    assert_eq!((&first["subscription"], &first["reason"]), (&json!("mail.order.placed"), &json!("permanent")));
+    assert_eq!((&first["status"], &first["event"]["id"]), (&json!(422), &json!("e-1")));
+    assert!(system.done(&["dead-letters", "list"]).contains("permanent, 422: not now"));
+    let all = numbers();
+    assert_eq!(all.len(), 3);
+    assert!(system.done(&["dead-letters", "show", "mail.order.placed", &all[0]]).contains("\"orderId\": \"bad\""));
+
+    // With other data one is taken while the others would still fail.
+    let edited = r#"{"orderId": "good"}"#;
+    let refused = system.motet(&["dead-letters", "redrive", "mail.order.placed", &all[0], "--data", "{}"]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    system.done(&["dead-letters", "redrive", "mail.order.placed", &all[0], "--data", edited]);
+    until("it was delivered", || seen_ids(&system) == ["e-1"]);
+    assert_eq!(seen(&system)[0]["order"], "good");
+
+    system.done(&["dead-letters", "drop", "mail.order.placed", &all[1]]);
+    assert_eq!(numbers(), [all[2].clone()]);
+    let again = system.motet(&["dead-letters", "drop", "mail.order.placed", &all[1]]);
+    assert_eq!(again.status.code(), Some(1), "{again:?}");
+
+    fs::remove_file(system.path().join("failing")).expect("removed");
+    system.done(&["dead-letters", "redrive", "mail.order.placed", "--all"]);
+    until("the last one was delivered", || seen_ids(&system) == ["e-1", "e-3"]);
+    assert_eq!(subscription(&system, "mail.order.placed")["dead_letters"], 0);
+    let unknown = system.motet(&["dead-letters", "list", "mail.order.plced"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("did you mean `mail.order.placed`?"), "{unknown:?}");
+}

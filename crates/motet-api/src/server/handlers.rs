@@ -1,5 +1,7 @@
 //! One function per operation of the control API.
 
+mod events;
+
 use super::Shared;
 use crate::{
     document,
@@ -20,6 +22,8 @@ use axum::{
 use futures_util::{Stream, StreamExt};
 use std::convert::Infallible;
 use tokio_stream::wrappers::WatchStream;
+
+pub(crate) use events::*;
 
 type Events<S> = Sse<sse::KeepAliveStream<S>>;
 
@@ -165,7 +169,7 @@ pub(crate) async fn metrics(
 ) -> ([(header::HeaderName, &'static str); 1], String) {
     let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let format = Format::preferred(&accept.collect::<Vec<_>>().join(","));
-    ([(header::CONTENT_TYPE, format.content_type())], format.write(&control.metrics()))
+    ([(header::CONTENT_TYPE, format.content_type())], format.write(&control.metrics().await))
 }
 
 /// Asks the system to stop in good order.

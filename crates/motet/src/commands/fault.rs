@@ -11,7 +11,6 @@ use crate::{
 use anyhow::Result;
 use motet_api::{
     client::Client,
-    error::CallError,
     wire::fault::{AddFaults, Door, Effect, Fault},
 };
 use motet_kernel::{
@@ -40,7 +39,7 @@ async fn add(global: &Global, client: &Client, arguments: &FaultAdd) -> Result<E
     let Some(door) = door(place.edge.as_ref(), place.route.as_ref()) else {
         return Err(Failure::new(Exit::Usage, "Where? --edge or --route.").into());
     };
-    let there = client.add_faults(&AddFaults { door, faults, for_ms }).await.map_err(mistyped)?;
+    let there = client.add_faults(&AddFaults { door, faults, for_ms }).await.map_err(Failure::mistyped)?;
     if global.json {
         terminal::print_json(&there)?;
         return Ok(Exit::Done);
@@ -84,7 +83,7 @@ fn list(global: &Global, faults: &[Fault]) -> Result<Exit> {
 
 async fn remove(global: &Global, client: &Client, arguments: &FaultRemove) -> Result<Exit> {
     let door = door(arguments.edge.as_ref(), arguments.route.as_ref());
-    let removed = client.remove_faults(door.as_ref()).await.map_err(mistyped)?;
+    let removed = client.remove_faults(door.as_ref()).await.map_err(Failure::mistyped)?;
     if global.json {
         terminal::print_json(&removed)?;
         return Ok(Exit::Done);
@@ -132,19 +131,4 @@ fn until(time: &str) -> String {
 /// People count in seconds, and nothing takes none.
 fn whole(time: Duration) -> Duration {
     Duration::from_secs((time.as_secs_f64().round() as u64).max(1))
-}
-
-/// A name that does not exist was mistyped: the exit code says so, as where the command finds it out itself.
-fn mistyped(error: CallError) -> anyhow::Error {
-    match error {
-        CallError::Refused(problem) if matches!(problem.status, 400 | 404) => {
-            Failure::new(Exit::Usage, format!("{}.", capitalized(&problem.detail))).into()
-        }
-        other => other.into(),
-    }
-}
-
-fn capitalized(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

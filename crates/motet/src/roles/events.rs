@@ -9,21 +9,25 @@ mod door;
 mod push;
 
 pub(crate) use declared::{Declared, longest_delivery};
+pub(crate) use door::{adhere, not_possible, publish, watch};
 
 use crate::place::Place;
 use anyhow::{Context as _, Result};
 use door::ServicesDoor;
 use motet_api::services;
-use motet_broker::{Broker, Embedded, Handle};
+use motet_broker::{Broker, Description, Embedded, Handle};
 use motet_kernel::{name::ServiceName, task::TaskGroup};
 use motet_store::{OpenError, Store};
 use parking_lot::{Mutex, RwLock};
 use push::Push;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 
 /// The caller that the deliveries of events are, on an edge to each service that is pushed to.
 pub(crate) const CALLER: &str = "motet-events";
+
+/// How long the broker may take to say how it is.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Events, once a definition has had topics.
 #[derive(Debug, Default)]
@@ -42,14 +46,15 @@ struct Running {
 }
 
 impl Events {
-    /// The broker, where there is one.
-    pub(crate) fn broker(&self) -> Option<Handle> {
-        self.running.lock().as_ref().map(|running| running.broker.clone())
+    /// The broker and what is declared now, once a definition has had topics.
+    pub(crate) fn running(&self) -> Option<(Handle, Arc<RwLock<Declared>>)> {
+        self.running.lock().as_ref().map(|running| (running.broker.clone(), Arc::clone(&running.declared)))
     }
 
-    /// What is declared now.
-    pub(crate) fn declared(&self) -> Option<Arc<RwLock<Declared>>> {
-        self.running.lock().as_ref().map(|running| Arc::clone(&running.declared))
+    /// How the broker is, where there is one. Nothing too if it does not say within a few seconds.
+    pub(crate) async fn description(&self) -> Option<Description> {
+        let (broker, _) = self.running()?;
+        tokio::time::timeout(ANSWERS_WITHIN, broker.describe()).await.ok()
     }
 
     /// Opens what a definition needs before its services start: the store, and an address for each of them.

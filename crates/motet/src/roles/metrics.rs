@@ -2,6 +2,8 @@
 //!
 //! How many series there are depends on the definition alone: on edges, routes and instances, never on what is asked or who asks.
 
+pub(crate) mod events;
+
 use motet_api::{
     exposition::{Family, Histogram, Labels},
     wire,
@@ -11,11 +13,17 @@ use motet_supervisor::status::{InstanceState, InstanceStatus, Status};
 use std::collections::BTreeMap;
 
 /// All families.
-pub(crate) fn families(system: &wire::System, stats: &[DoorStats], status: &Status) -> Vec<Family> {
+pub(crate) fn families(
+    system: &wire::System,
+    stats: &[DoorStats],
+    status: &Status,
+    events: Option<&motet_broker::Description>,
+) -> Vec<Family> {
     let mut families = vec![info(system)];
     families.extend(doors(stats));
     families.push(faults(system, stats));
     families.extend(services(status));
+    families.extend(events.map(events::families).unwrap_or_default());
     families
 }
 

@@ -61,12 +61,18 @@ impl ServicesDoor {
 }
 
 /// Holds events against their topic's contract, and publishes them.
-pub(super) async fn publish(
+pub(crate) async fn publish(
     broker: &Handle,
     declared: &RwLock<Declared>,
     topic: &TopicName,
     events: Vec<Event>,
 ) -> Result<Vec<motet_broker::Receipt>, Refusal> {
+    adhere(declared, topic, &events)?;
+    broker.publish(topic, events).await.map_err(refused)
+}
+
+/// Whether events adhere to their topic's contract.
+pub(crate) fn adhere(declared: &RwLock<Declared>, topic: &TopicName, events: &[Event]) -> Result<(), Refusal> {
     let contract = declared.read().topics().get(topic).and_then(|topic| topic.contract.clone());
     if let Some(contract) = contract {
         for (index, event) in events.iter().enumerate() {
@@ -77,7 +83,7 @@ pub(super) async fn publish(
             })?;
         }
     }
-    broker.publish(topic, events).await.map_err(refused)
+    Ok(())
 }
 
 fn refused(error: PublishError) -> Refusal {
@@ -92,7 +98,7 @@ fn refused(error: PublishError) -> Refusal {
     }
 }
 
-pub(super) fn not_possible(error: &SubscriptionError) -> Refusal {
+pub(crate) fn not_possible(error: &SubscriptionError) -> Refusal {
     let (detail, code): (String, ErrorCode) = (error.to_string(), error.code());
     match error {
         SubscriptionError::Unknown(unknown) => {
@@ -188,7 +194,7 @@ fn receipt(receipt: motet_broker::Receipt) -> Receipt {
 }
 
 /// A topic as a stream, from a position on.
-pub(super) fn watch(
+pub(crate) fn watch(
     broker: &Handle,
     topic: TopicName,
     from: From,

@@ -1,5 +1,7 @@
 //! The session as the control API sees it: each operation in the words of the contexts that do it.
 
+mod events;
+
 use super::{Shared, nearest_text};
 use crate::roles::{metrics, status};
 use async_trait::async_trait;
@@ -113,10 +115,11 @@ impl Control for Controlled {
         Ok(removed)
     }
 
-    fn metrics(&self) -> Vec<Family> {
+    async fn metrics(&self) -> Vec<Family> {
         self.0.refresh();
+        let events = self.0.events.description().await;
         let status = self.0.supervisor.status().borrow().clone();
-        metrics::families(&self.0.shown.borrow(), &self.0.traffic.stats(), &status)
+        metrics::families(&self.0.shown.borrow(), &self.0.traffic.stats(), &status, events.as_ref())
     }
 
     async fn down(&self) -> Result<(), Refusal> {

@@ -1,0 +1,77 @@
+//! Topics and subscriptions in numbers: as many series as the definition has of them.
+
+use motet_api::exposition::{Family, Labels};
+use motet_broker::{Description, SubscriptionStatus, TopicStatus};
+
+type Read<T> = fn(&T) -> u64;
+
+/// All families about events.
+pub(super) fn families(description: &Description) -> Vec<Family> {
+    let mut families = topics(&description.topics);
+    families.extend(subscriptions(&description.subscriptions));
+    let mut lag = Family::gauge("motet_broker_lag_seconds", "How long the oldest event that is not settled waits.");
+    for it in &description.subscriptions {
+        lag.number(of_subscription(it), it.lag.unwrap_or_default().as_secs_f64());
+    }
+    let mut disk = Family::gauge("motet_broker_disk_bytes", "What events take on disk.");
+    disk.count(Vec::new(), description.disk_bytes);
+    let mut writable = Family::gauge("motet_broker_writable", "1, or 0 when nothing can be published.");
+    writable.count(Vec::new(), u64::from(description.trouble.is_none()));
+    families.extend([lag, disk, writable]);
+    families
+}
+
+fn topics(topics: &[TopicStatus]) -> Vec<Family> {
+    let counters: [(&'static str, &'static str, Read<TopicStatus>); 2] = [
+        ("motet_broker_events_published", "Events published, duplicates not counted.", |it| it.published),
+        ("motet_broker_events_duplicate", "Events that had been published before, and were not again.", |it| {
+            it.duplicates
+        }),
+    ];
+    let labels = |it: &TopicStatus| -> Labels { vec![("topic", it.name.to_string())] };
+    let mut families =
+        counters.map(|(name, help, read)| all(Family::counter(name, help), topics, labels, read)).to_vec();
+    let kept = Family::gauge("motet_broker_events_kept", "Events that a topic keeps.");
+    families.push(all(kept, topics, labels, |it| it.ends.map_or(0, |ends| ends.next.0.saturating_sub(ends.first.0))));
+    families
+}
+
+fn subscriptions(subscriptions: &[SubscriptionStatus]) -> Vec<Family> {
+    let counters: [(&'static str, &'static str, Read<SubscriptionStatus>); 6] = [
+        ("motet_broker_events_delivered", "Events handed to subscribers, each attempt counted.", |it| {
+            it.counts.delivered
+        }),
+        ("motet_broker_deliveries_failed", "Attempts that failed and are repeated.", |it| it.counts.failed),
+        ("motet_broker_events_acknowledged", "Events that subscribers have taken.", |it| it.counts.acknowledged),
+        ("motet_broker_events_buried", "Events that became dead letters.", |it| it.counts.buried),
+        ("motet_broker_events_filtered", "Events that the subscription's filter did not take.", |it| {
+            it.counts.filtered
+        }),
+        ("motet_broker_events_missed", "Events that were gone before they were read.", |it| it.counts.missed),
+    ];
+    let gauges: [(&'static str, &'static str, Read<SubscriptionStatus>); 5] = [
+        ("motet_broker_events_waiting", "Events that are not settled, in flight or tried again.", waiting),
+        ("motet_broker_events_in_flight", "Events with a subscriber.", |it| it.counts.in_flight_events as u64),
+        ("motet_broker_events_retrying", "Events that wait to be tried again.", |it| it.counts.retrying as u64),
+        ("motet_broker_dead_letters", "Dead letters that nobody has redriven or dropped.", |it| it.dead_letters),
+        ("motet_broker_subscription_paused", "1 while a subscription is paused.", |it| u64::from(it.counts.paused)),
+    ];
+    let of = of_subscription;
+    let counters = counters.map(|(name, help, read)| all(Family::counter(name, help), subscriptions, of, read));
+    let gauges = gauges.map(|(name, help, read)| all(Family::gauge(name, help), subscriptions, of, read));
+    counters.into_iter().chain(gauges).collect()
+}
+
+/// Events that are neither settled nor in flight nor between two attempts.
+pub(crate) fn waiting(it: &SubscriptionStatus) -> u64 {
+    it.counts.depth.saturating_sub(it.counts.in_flight_events as u64).saturating_sub(it.counts.retrying as u64)
+}
+
+fn of_subscription(it: &SubscriptionStatus) -> Labels {
+    vec![("subscription", it.name.to_string()), ("topic", it.topic.to_string())]
+}
+
+fn all<T>(mut family: Family, of: &[T], labels: fn(&T) -> Labels, read: Read<T>) -> Family {
+    of.iter().for_each(|it| family.count(labels(it), read(it)));
+    family
+}
