@@ -42,7 +42,11 @@ pub const TABLE: &[(&[&str], &[&str], &str)] = &[
     (&["indicatif", "console", "ratatui"], &["motet"], "only the binary has a terminal"),
     (&["tracing-subscriber"], &["motet"], "a library emits, the binary decides where it goes"),
     (&["anyhow"], &["motet", "xtask"], "a library has one error type per failure; only a binary may say `some error`"),
-    (&["rusqlite"], &["motet-datastore", "motet-relay"], "SQLite belongs to the stores of services, and to what reads them"),
+    (
+        &["rusqlite"],
+        &["motet-datastore", "motet-relay"],
+        "SQLite belongs to the stores of services, and to what reads them",
+    ),
     (&["tokio-postgres", "sqlx"], &["motet-adapters"], "servers are reached through ports; adapters implement them"),
     (&["fjall", "redb"], &["motet-store"], "the embedded store hides the engine that it stands on"),
     (&["nix", "libc"], &["motet-supervisor", "motet"], "processes and signals belong to who owns the children"),
