@@ -204,6 +204,28 @@ fn a_pattern_that_goes_back_and_forth_comes_to_an_end() {
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
+#[test]
+fn a_payload_of_one_kib_is_checked_in_microseconds() {
+    const ROUNDS: u32 = 2_000;
+    let contract = contract(&json!({
+        "type": "object",
+        "required": ["documentId", "pages"],
+        "properties": {
+            "documentId": { "type": "string", "pattern": "^d-[0-9]+$" },
+            "pages": { "type": "array", "items": { "type": "object", "required": ["text"], "properties": { "n": { "type": "integer", "minimum": 0 }, "text": { "type": "string", "maxLength": 1000 } } } },
+        },
+        "additionalProperties": false,
+    }));
+    let pages: Vec<_> = (0..10).map(|n| json!({ "n": n, "text": "x".repeat(80) })).collect();
+    let payload = json!({ "documentId": "d-1", "pages": pages }).to_string();
+    let start = Instant::now();
+    for _ in 0..ROUNDS {
+        contract.validate(payload.as_bytes()).expect("fits");
+    }
+    println!("{} bytes: {:?} each", payload.len(), start.elapsed() / ROUNDS);
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]

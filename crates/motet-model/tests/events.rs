@@ -172,6 +172,19 @@ fn a_topic_without_somebody_at_both_ends_is_found() {
 }
 
 #[test]
+fn an_outbox_in_postgres_needs_something_that_tells_its_order() {
+    let with = |outbox: &str| {
+        let to = format!("publishes: [order.placed]\n    store: {{ postgres: {{}} }}\n    outbox: {outbox}");
+        let text = CLEAN.replacen("publishes: [order.placed]", &to, 1);
+        codes(&format!("{text}engines: {{ stores: {{ postgres: {{ url: \"postgres://a@b/c\" }} }} }}\n"))
+    };
+    assert_eq!(with("{ layout: debezium }"), ["MO-model-158"]);
+    assert_eq!(with("{ layout: debezium, columns: { order: seq } }"), [""; 0]);
+    assert_eq!(with("{ layout: debezium, columns: { time: at } }"), [""; 0]);
+    assert_eq!(with("{}"), [""; 0]);
+}
+
+#[test]
 fn deliveries_that_outlive_what_is_kept_are_found() {
     let keep = |keep: &str, subscription: &str| {
         let text = CLEAN.replacen("key: /orderId", keep, 1).replacen("to: /on/order", subscription, 1);

@@ -115,7 +115,7 @@ services:
     uses: { embedder: *base }
     publishes: [document.uploaded]
     store: { postgres: {} }
-    outbox: { table: base }
+    outbox: { table: base, columns: { order: base } }
     subscribes: { document.uploaded: { view: { table: base } } }
   api: { process: { command: ./api } }
   embedder: { process: { command: ./base } }

@@ -7,7 +7,7 @@ use crate::{
     keys::accept::shorten,
     source::{Span, tree::Node},
     spelling,
-    system::{Run, Service, events::Delivery},
+    system::{Run, Service, StoreEngine, events::Delivery},
 };
 use motet_kernel::quantity::show_duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -169,9 +169,7 @@ fn deliverable(subject: &Subject<'_>, service: &Service, findings: &mut Vec<Find
 }
 
 fn outbox(subject: &Subject<'_>, service: &Service, findings: &mut Vec<Finding>) {
-    if service.outbox.is_none() {
-        return;
-    }
+    let Some(outbox) = &service.outbox else { return };
     let name = service.name.as_str();
     let place = subject.place(&["services", name, "outbox"]);
     if service.store.is_none() {
@@ -182,6 +180,17 @@ fn outbox(subject: &Subject<'_>, service: &Service, findings: &mut Vec<Finding>)
             )
             .at(place, "a table of what?")
             .help("give it one, `store: { sqlite: {} }`; what Motet does not know the address of it cannot read"),
+        );
+    }
+    let in_postgres = service.store.as_ref().is_some_and(|store| store.engine == StoreEngine::Postgres);
+    if in_postgres && outbox.columns.order.is_none() && outbox.columns.time.is_none() {
+        findings.push(
+            Finding::error(
+                code::INVALID_OUTBOX,
+                format!("nothing tells in which order the rows of the outbox of `{name}` were written"),
+            )
+            .at(place, "in which order?")
+            .help("in PostgreSQL a table has no order of its own: name a column that grows, `columns: { order: seq }`, or the time, `columns: { time: created_at }`"),
         );
     }
     if subject.tree.at(&["services", name, "publishes"]).is_none_or(|node| node.as_list().is_some_and(<[_]>::is_empty))
