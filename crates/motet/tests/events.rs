@@ -7,6 +7,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::TcpStream,
+    path::Path,
 };
 
 /// `POST /publish?topic=…` publishes its body; `POST /on/order` writes down what comes, unless a file says that it fails.
@@ -284,4 +285,76 @@ fn a_dead_letter_says_why_and_is_redriven_or_dropped() {
     let unknown = system.motet(&["dead-letters", "list", "mail.order.plced"]);
     assert_eq!(unknown.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("did you mean `mail.order.placed`?"), "{unknown:?}");
+}
+
+/// Writes a change and an event in one transaction, into tables that it makes itself: `POST /order` with the order, `?fail=1` rolls it back.
+const LEDGER: &str = r#"
+import http.server, json, os, sqlite3, uuid
+def open_store():
+    store = sqlite3.connect(os.environ["SQLITE_PATH"], timeout=10)
+    store.execute("PRAGMA journal_mode=WAL")
+    return store
+open_store().executescript(open("outbox.sql").read().replace("CREATE TABLE outbox", "CREATE TABLE IF NOT EXISTS outbox")
+    .replace("CREATE INDEX", "CREATE INDEX IF NOT EXISTS") + "CREATE TABLE IF NOT EXISTS orders (id TEXT);")
+class Handler(http.server.BaseHTTPRequestHandler):
+    def answer(self, status):
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    def do_GET(self): self.answer(200)
+    def do_POST(self):
+        order = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        store = open_store()
+        try:
+            with store:
+                store.execute("INSERT INTO orders VALUES (?)", (order["orderId"],))
+                store.execute("INSERT INTO outbox (id, topic, type, key, data) VALUES (?, 'order.placed', 'order.placed', ?, ?)",
+                    (str(uuid.uuid4()), order["orderId"], json.dumps(order)))
+                if self.path.endswith("fail=1"): raise RuntimeError("rolled back")
+        except RuntimeError: return self.answer(500)
+        finally: store.close()
+        self.answer(204)
+    def log_message(self, *args): pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"#;
+
+#[test]
+fn a_row_of_a_services_outbox_becomes_an_event_exactly_when_its_transaction_is_committed() {
+    let definition = DEFINITION
+        .replace("gateway:", "  ledger: { path: ., process: { command: python3 ledger.py }, ready: { http: /healthz }, store: { sqlite: {} }, publishes: [order.placed], outbox: {} }\ngateway:")
+        .replace("routes: {", "routes: { /ledger: { to: ledger, strip_prefix: true },");
+    let system = Scratch::new(&definition);
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/events.md");
+    let page = fs::read_to_string(page).expect("the page");
+    let table = page.split("```sql\n").find(|block| block.starts_with("CREATE TABLE outbox")).expect("the table");
+    fs::write(system.path().join("outbox.sql"), table.split("```").next().expect("its end")).expect("written");
+    fs::write(system.path().join("shop.py"), SHOP).expect("written");
+    fs::write(system.path().join("ledger.py"), LEDGER).expect("written");
+    let schema =
+        json!({ "type": "object", "properties": { "orderId": { "type": "string" } }, "required": ["orderId"] });
+    fs::write(system.path().join("order.schema.json"), schema.to_string()).expect("written");
+    system.up();
+    let gateway = system.gateway();
+    let order = |path: &str, n: i64| {
+        let data = json!({ "orderId": "o-1", "n": n }).to_string();
+        let mut stream = TcpStream::connect(&gateway).expect("a gateway");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a limit");
+        write!(
+            stream,
+            "POST /ledger{path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{data}",
+            data.len()
+        )
+        .expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+    };
+    for n in 0..10 {
+        order("/order", n);
+        order("/order?fail=1", 100 + n);
+    }
+    let numbers = || -> Vec<i64> { seen(&system).iter().filter_map(|seen| seen["n"].as_i64()).collect() };
+    until("all that was committed has come", || numbers().len() >= 10);
+    assert_eq!(numbers(), (0..10).collect::<Vec<_>>());
+    let metrics = system.done(&["metrics"]);
+    assert!(metrics.contains("motet_relay_rows_published_total{service=\"ledger\"} 10"), "{metrics}");
 }

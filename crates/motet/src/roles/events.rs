@@ -6,6 +6,7 @@
 
 mod declared;
 mod door;
+pub(crate) mod outbox;
 mod push;
 
 pub(crate) use declared::{Declared, longest_delivery};
@@ -18,6 +19,7 @@ use motet_api::services;
 use motet_broker::{Broker, Description, Embedded, Handle};
 use motet_kernel::{name::ServiceName, task::TaskGroup};
 use motet_store::{OpenError, Store};
+use outbox::{Outboxes, Relays};
 use parking_lot::{Mutex, RwLock};
 use push::Push;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -41,6 +43,7 @@ struct Running {
     /// What is declared now; the doors look into it at each request.
     declared: Arc<RwLock<Declared>>,
     push: Arc<Push>,
+    relays: Relays,
     /// Where each service finds its own.
     doors: BTreeMap<ServiceName, String>,
 }
@@ -55,6 +58,11 @@ impl Events {
     pub(crate) async fn description(&self) -> Option<Description> {
         let (broker, _) = self.running()?;
         tokio::time::timeout(ANSWERS_WITHIN, broker.describe()).await.ok()
+    }
+
+    /// How the outbox of each service is.
+    pub(crate) fn outboxes(&self) -> BTreeMap<ServiceName, motet_relay::Status> {
+        self.running.lock().as_ref().map(|running| running.relays.status()).unwrap_or_default()
     }
 
     /// Opens what a definition needs before its services start: the store, and an address for each of them.
@@ -89,11 +97,20 @@ impl Events {
     }
 
     /// Makes topics and subscriptions what the definition says. `edges`: where the data plane takes deliveries to each service.
-    pub(crate) async fn follow(&self, edges: BTreeMap<ServiceName, String>) -> Result<()> {
-        let Some(running) = self.running.lock().clone() else { return Ok(()) };
+    pub(crate) async fn follow(
+        &self,
+        edges: BTreeMap<ServiceName, String>,
+        outboxes: Outboxes,
+        group: &TaskGroup,
+    ) -> Result<()> {
+        let Some(mut running) = self.running.lock().clone() else { return Ok(()) };
         let declaration = running.declared.read().declaration();
         running.push.lead(&running.declared.read(), &edges);
-        running.broker.declare(declaration).await.map_err(|error| told(&error, error.code().0))
+        running.broker.declare(declaration).await.map_err(|error| told(&error, error.code().0))?;
+        let Running { broker, declared, relays, .. } = &mut running;
+        relays.follow(outboxes, broker, declared, group).await;
+        *self.running.lock() = Some(running);
+        Ok(())
     }
 
     /// Stops in good order: deliveries that are under way may end, and how far everything is, is written down.
@@ -124,7 +141,7 @@ async fn start(place: &Place, group: &TaskGroup) -> Result<Running> {
         group,
     );
     let broker = broker.map_err(|error| told(&error, error.code().0))?;
-    Ok(Running { broker, declared: Arc::default(), push, doors: BTreeMap::new() })
+    Ok(Running { broker, declared: Arc::default(), push, relays: Relays::default(), doors: BTreeMap::new() })
 }
 
 /// A failure as a person reads it.

@@ -9,7 +9,7 @@ use crate::{
     place::{Door, Place},
     roles::{
         doors, environment,
-        events::{Declared, Events},
+        events::{Declared, Events, outbox},
         faults::Faults,
         membership::Membership,
         status::{self, Facts},
@@ -210,7 +210,8 @@ impl Shared {
         let credentials = stores::provision(&stores).await?;
         let addresses = self.open_edges(system).await?;
         let for_events = self.events.open(&self.place, declared, &self.group).await?;
-        self.events.follow(doors::deliveries(&addresses)).await?;
+        let outboxes = outbox::of(system, &credentials)?;
+        self.events.follow(doors::deliveries(&addresses), outboxes, &self.group).await?;
         let mut specs: Vec<ServiceSpec> = Vec::new();
         for service in system.services.values() {
             let edges = service.uses.keys().filter_map(|callee| {

@@ -59,9 +59,6 @@ impl Declared {
             declared.topics.insert(topic.spec.name.clone(), topic);
         }
         for service in system.services.values() {
-            if service.outbox.is_some() {
-                bail!("`outbox` of service `{}` cannot be used yet: publish to $MOTET_URL.", service.name);
-            }
             let published = service.publishes.iter().map(|topic| topic.as_str().parse());
             let published = published.collect::<Result<BTreeSet<_>, _>>()?;
             if !published.is_empty() {

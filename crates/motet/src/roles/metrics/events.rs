@@ -2,6 +2,8 @@
 
 use motet_api::exposition::{Family, Labels};
 use motet_broker::{Description, SubscriptionStatus, TopicStatus};
+use motet_kernel::name::ServiceName;
+use std::collections::BTreeMap;
 
 type Read<T> = fn(&T) -> u64;
 
@@ -19,6 +21,26 @@ pub(super) fn families(description: &Description) -> Vec<Family> {
     writable.count(Vec::new(), u64::from(description.trouble.is_none()));
     families.extend([lag, disk, writable]);
     families
+}
+
+/// All families about outboxes: none where there is none.
+pub(crate) fn outboxes(outboxes: &BTreeMap<ServiceName, motet_relay::Status>) -> Vec<Family> {
+    if outboxes.is_empty() {
+        return Vec::new();
+    }
+    let mut published = Family::counter("motet_relay_rows_published", "Rows of an outbox that became events.");
+    let mut waiting = Family::gauge("motet_relay_rows_waiting", "Rows of an outbox that are not published.");
+    let mut held =
+        Family::gauge("motet_relay_keys_held", "Keys of an outbox that a row holds up which cannot be published.");
+    let mut lag = Family::gauge("motet_relay_lag_seconds", "How long the oldest row that is not published waits.");
+    for (service, status) in outboxes {
+        let labels = || vec![("service", service.to_string())];
+        published.count(labels(), status.published);
+        waiting.count(labels(), status.lag.rows);
+        held.count(labels(), status.held as u64);
+        lag.number(labels(), status.lag.oldest.unwrap_or_default().as_secs_f64());
+    }
+    vec![published, waiting, held, lag]
 }
 
 fn topics(topics: &[TopicStatus]) -> Vec<Family> {

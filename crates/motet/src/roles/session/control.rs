@@ -119,7 +119,10 @@ impl Control for Controlled {
         self.0.refresh();
         let events = self.0.events.description().await;
         let status = self.0.supervisor.status().borrow().clone();
-        metrics::families(&self.0.shown.borrow(), &self.0.traffic.stats(), &status, events.as_ref())
+        let outboxes = self.0.events.outboxes();
+        let mut families = metrics::families(&self.0.shown.borrow(), &self.0.traffic.stats(), &status, events.as_ref());
+        families.extend(metrics::events::outboxes(&outboxes));
+        families
     }
 
     async fn down(&self) -> Result<(), Refusal> {
