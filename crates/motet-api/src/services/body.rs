@@ -21,6 +21,10 @@ pub(crate) type Response = http::Response<Body>;
 /// The unit of the budget, in bytes: a semaphore counts no further than 32 bits at once.
 const UNIT: usize = 256;
 
+/// Bodies of up to so many bytes are copied out of the connection's buffer. An event holds its bytes until it is durable; if these were a piece of the
+/// buffer, the connection would need a new one of 8 KiB for each request.
+const COPIED: usize = 16 * 1024;
+
 /// How many bytes of bodies may be in memory.
 pub(crate) struct Budget {
     units: Arc<Semaphore>,
@@ -62,7 +66,10 @@ pub(crate) async fn read(door: &Door, body: Incoming, limit: usize) -> Result<(B
     let deadline = door.options.body_deadline;
     let read = timeout(deadline, Limited::new(body, limit).collect());
     match read.await {
-        Ok(Ok(collected)) => Ok((collected.to_bytes(), share)),
+        Ok(Ok(collected)) => {
+            let bytes = collected.to_bytes();
+            Ok((if bytes.len() <= COPIED { Bytes::copy_from_slice(&bytes) } else { bytes }, share))
+        }
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge { limit }),
         Ok(Err(error)) => Err(Refusal::Unreadable(format!("the body ended early: {error}"))),
         Err(_) => Err(Refusal::TooSlow(deadline)),
