@@ -65,13 +65,16 @@ impl Events {
         self.running.lock().as_ref().map(|running| running.relays.status()).unwrap_or_default()
     }
 
-    /// Opens what a definition needs before its services start: the store, and an address for each of them.
+    /// Makes it what a definition says, before its services start: the store, an address for each of them, topics and subscriptions, the
+    /// relays of outboxes. `edges`: where the data plane takes deliveries to each service.
     ///
     /// Returns the addresses: what `MOTET_URL` is for each service.
-    pub(crate) async fn open(
+    pub(crate) async fn follow(
         &self,
         place: &Place,
         declared: Declared,
+        edges: &BTreeMap<ServiceName, String>,
+        outboxes: Outboxes,
         group: &TaskGroup,
     ) -> Result<BTreeMap<ServiceName, String>> {
         let before = self.running.lock().clone();
@@ -80,37 +83,15 @@ impl Events {
             None if declared.is_empty() => return Ok(BTreeMap::new()),
             None => start(place, group).await?,
         };
-        for service in declared.services() {
-            if running.doors.contains_key(service) {
-                continue;
-            }
-            let listener = TcpListener::bind("127.0.0.1:0").await.context("no port is free for events")?;
-            let address = listener.local_addr().context("a socket has an address")?;
-            let door = ServicesDoor::new(service.clone(), running.broker.clone(), Arc::clone(&running.declared));
-            services::serve(listener, Arc::new(door), services::Options::default(), group);
-            running.doors.insert(service.clone(), format!("http://{address}"));
-        }
+        running.open_doors(&declared, group).await?;
+        running.push.lead(&declared, edges);
+        let declaration = declared.declaration();
         *running.declared.write() = declared;
+        running.broker.declare(declaration).await.map_err(|error| told(&error, error.code().0))?;
+        running.relays.follow(outboxes, &running.broker, &running.declared, group).await;
         let doors = running.doors.clone();
         *self.running.lock() = Some(running);
         Ok(doors)
-    }
-
-    /// Makes topics and subscriptions what the definition says. `edges`: where the data plane takes deliveries to each service.
-    pub(crate) async fn follow(
-        &self,
-        edges: BTreeMap<ServiceName, String>,
-        outboxes: Outboxes,
-        group: &TaskGroup,
-    ) -> Result<()> {
-        let Some(mut running) = self.running.lock().clone() else { return Ok(()) };
-        let declaration = running.declared.read().declaration();
-        running.push.lead(&running.declared.read(), &edges);
-        running.broker.declare(declaration).await.map_err(|error| told(&error, error.code().0))?;
-        let Running { broker, declared, relays, .. } = &mut running;
-        relays.follow(outboxes, broker, declared, group).await;
-        *self.running.lock() = Some(running);
-        Ok(())
     }
 
     /// Stops in good order: deliveries that are under way may end, and how far everything is, is written down.
@@ -119,6 +100,22 @@ impl Events {
         if let Some(running) = running {
             running.broker.stop().await;
         }
+    }
+}
+
+impl Running {
+    async fn open_doors(&mut self, declared: &Declared, group: &TaskGroup) -> Result<()> {
+        for service in declared.services() {
+            if self.doors.contains_key(service) {
+                continue;
+            }
+            let listener = TcpListener::bind("127.0.0.1:0").await.context("no port is free for events")?;
+            let address = listener.local_addr().context("a socket has an address")?;
+            let door = ServicesDoor::new(service.clone(), self.broker.clone(), Arc::clone(&self.declared));
+            services::serve(listener, Arc::new(door), services::Options::default(), group);
+            self.doors.insert(service.clone(), format!("http://{address}"));
+        }
+        Ok(())
     }
 }
 

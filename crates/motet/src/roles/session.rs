@@ -209,9 +209,9 @@ impl Shared {
         let stores = stores::of(system, &self.place)?;
         let credentials = stores::provision(&stores).await?;
         let addresses = self.open_edges(system).await?;
-        let for_events = self.events.open(&self.place, declared, &self.group).await?;
         let outboxes = outbox::of(system, &credentials)?;
-        self.events.follow(doors::deliveries(&addresses), outboxes, &self.group).await?;
+        let deliveries = doors::deliveries(&addresses);
+        let for_events = self.events.follow(&self.place, declared, &deliveries, outboxes, &self.group).await?;
         let mut specs: Vec<ServiceSpec> = Vec::new();
         for service in system.services.values() {
             let edges = service.uses.keys().filter_map(|callee| {
