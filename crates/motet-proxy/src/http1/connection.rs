@@ -11,7 +11,7 @@ use super::{
     upload::Upload,
 };
 use crate::net::TcpStream;
-use bytes::Bytes;
+use bytes::BytesMut;
 use http::{Method, Response, StatusCode};
 use std::{
     cell::{Cell, RefCell},
@@ -75,7 +75,7 @@ impl Connection {
         method: &Method,
     ) -> Result<Response<Body>, WireError> {
         self.is_free.set(false);
-        let mut waiting = Waiting { partial: Bytes::new(), announced: 0, cut: None };
+        let mut waiting = Waiting { partial: BytesMut::new(), announced: 0, cut: None };
         let response = poll_fn(|cx| {
             let upload = upload.as_mut().expect("it is there until its answer is");
             waiting.poll(self, upload, method, cx)
@@ -181,7 +181,7 @@ impl Connection {
 /// An exchange before its answer's head is there.
 struct Waiting {
     /// What has come of it.
-    partial: Bytes,
+    partial: BytesMut,
     announced: u32,
     /// Why the rest of the request could not be sent. The instance may have answered before it closed (RFC 9112, section 9.6).
     cut: Option<WireError>,
@@ -203,26 +203,23 @@ impl Waiting {
             }
         }
         loop {
-            let partial = &self.partial;
-            let mut ends_line = true;
+            let partial = &mut self.partial;
             let read = connection.poll_read(cx, |came| {
-                ends_line = came.contains(&b'\n');
-                match partial.is_empty() || came.is_empty() {
-                    true => Bytes::copy_from_slice(came),
-                    false => [partial, came].concat().into(),
-                }
+                partial.extend_from_slice(came);
+                (came.is_empty(), came.contains(&b'\n'))
             });
-            let bytes = match ready!(read) {
-                Ok(bytes) if bytes.is_empty() => return Poll::Ready(Err(self.ended())),
-                Ok(bytes) => bytes,
+            match ready!(read) {
+                Ok((true, _)) => return Poll::Ready(Err(self.ended())),
+                Ok((false, ends_line)) => {
+                    // A head ends with a line: one that comes letter by letter is not read anew at each of them.
+                    if ends_line && let Some(response) = self.take(connection, method)? {
+                        return Poll::Ready(Ok(response));
+                    }
+                    if self.partial.len() > HEAD_MAX {
+                        return Poll::Ready(Err(WireError::Malformed("its head is too long")));
+                    }
+                }
                 Err(error) => return Poll::Ready(Err(self.cut.take().unwrap_or(error))),
-            };
-            if bytes.len() > HEAD_MAX + SPACE {
-                return Poll::Ready(Err(WireError::Malformed("its head is too long")));
-            }
-            self.partial = bytes;
-            if ends_line && let Some(response) = self.take(connection, method)? {
-                return Poll::Ready(Ok(response));
             }
         }
     }
@@ -235,21 +232,19 @@ impl Waiting {
     /// Reads the head, if it is complete.
     fn take(&mut self, connection: &Rc<Connection>, method: &Method) -> Result<Option<Response<Body>>, WireError> {
         while !self.partial.is_empty() {
-            let Some(answer) = answer::read(&self.partial, method)? else {
-                return if self.partial.len() > HEAD_MAX {
-                    Err(WireError::Malformed("its head is too long"))
-                } else {
-                    Ok(None)
-                };
+            let bytes = self.partial.split().freeze();
+            let Some(answer) = answer::read(&bytes, method)? else {
+                self.partial = bytes.into();
+                return Ok(None);
             };
-            let rest = self.partial.slice(answer.length..);
+            let rest = bytes.slice(answer.length..);
             let status = answer.response.status();
             if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
                 self.announced += 1;
                 if self.announced > ANNOUNCED_MAX {
                     return Err(WireError::Malformed("it announces and never answers"));
                 }
-                self.partial = rest;
+                self.partial = rest.into();
                 continue;
             }
             let persists = answer.persists && self.cut.is_none();

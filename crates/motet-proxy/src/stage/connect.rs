@@ -161,8 +161,9 @@ async fn send(
     number: u32,
     last: bool,
 ) -> Result<(Response<Live>, Lease), Failure> {
-    let mut sending = Sending::Unsent;
     let protocol = outgoing.protocol(cx);
+    // The request between two connections: as long as no byte of it was sent, another one can take it.
+    let (mut over_http1, mut over_http2) = (None, None);
     loop {
         let mut lease = match upstream.reuse(protocol) {
             Some(lease) => lease,
@@ -172,35 +173,35 @@ async fn send(
             }
         };
         let sent = Instant::now();
-        let outcome = match lease.wire() {
+        let (error, is_touched): (LiveError, bool) = match lease.wire() {
             Wire::Http1(connection) => {
-                let upload = sending.over_http1(cx, upstream, outgoing, number);
-                connection
-                    .exchange(upload, &outgoing.method)
-                    .await
-                    .map(|answer| answer.map(Live::Http1))
-                    .map_err(Into::into)
+                over_http1.get_or_insert_with(|| upload(cx, upstream, outgoing, number));
+                match connection.exchange(&mut over_http1, &outgoing.method).await {
+                    Ok(response) => {
+                        upstream.latency.observe(sent);
+                        return Ok((response.map(Live::Http1), lease));
+                    }
+                    Err(error) => (error.into(), over_http1.as_ref().is_none_or(Upload::is_touched)),
+                }
             }
             Wire::Http2 { sender, .. } => {
-                let request = sending.over_http2(cx, upstream, outgoing, number, last);
-                let sent = Box::pin(sender.try_send_request(request)).await;
-                sent.map(|answer| answer.map(Live::Http2)).map_err(|mut error| {
-                    sending = error.take_message().map_or(Sending::Touched, |unsent| Sending::Http2(Box::new(unsent)));
-                    error.into_error().into()
-                })
+                let request = over_http2.take().unwrap_or_else(|| build(cx, upstream, outgoing, number, last));
+                match Box::pin(sender.try_send_request(request)).await {
+                    Ok(response) => {
+                        upstream.latency.observe(sent);
+                        return Ok((response.map(Live::Http2), lease));
+                    }
+                    Err(mut error) => {
+                        over_http2 = error.take_message();
+                        (error.into_error().into(), over_http2.is_none())
+                    }
+                }
             }
-        };
-        let error: LiveError = match outcome {
-            Ok(response) => {
-                upstream.latency.observe(sent);
-                return Ok((response, lease));
-            }
-            Err(error) => error,
         };
         if error.is_the_callers() {
             return Err(Failure::Caller);
         }
-        if sending.is_touched() {
+        if is_touched {
             let first = lease.is_first_to_fail(&error);
             if first {
                 upstream.latency.observe_failure();
@@ -210,64 +211,10 @@ async fn send(
         // The instance had just closed a connection that it had kept open: that is no failure of its.
         if !lease.reused {
             upstream.latency.observe_failure();
-            sending.give_back(outgoing);
+            if let Some(unsent) = over_http2 {
+                outgoing.headers.replace(unsent.into_parts().0.headers);
+            }
             return Err(Failure::Unsent(error));
-        }
-    }
-}
-
-/// A request between two connections: as long as no byte of it was sent, another one can take it.
-enum Sending {
-    Unsent,
-    Http1(Option<Upload>),
-    Http2(Box<Request<Outbound>>),
-    Touched,
-}
-
-impl Sending {
-    fn over_http1(
-        &mut self,
-        cx: &Context<'_>,
-        upstream: &Upstream,
-        outgoing: &Outgoing,
-        number: u32,
-    ) -> &mut Option<Upload> {
-        if !matches!(self, Self::Http1(_)) {
-            *self = Self::Http1(Some(upload(cx, upstream, outgoing, number)));
-        }
-        match self {
-            Self::Http1(upload) => upload,
-            _ => unreachable!("it was made so"),
-        }
-    }
-
-    fn over_http2(
-        &mut self,
-        cx: &Context<'_>,
-        upstream: &Upstream,
-        outgoing: &Outgoing,
-        number: u32,
-        last: bool,
-    ) -> Request<Outbound> {
-        match std::mem::replace(self, Self::Touched) {
-            Self::Http2(request) => *request,
-            _ => build(cx, upstream, outgoing, number, last),
-        }
-    }
-
-    /// The instance may have seen something of it.
-    fn is_touched(&self) -> bool {
-        match self {
-            Self::Unsent | Self::Http2(_) => false,
-            Self::Http1(upload) => upload.as_ref().is_none_or(Upload::is_touched),
-            Self::Touched => true,
-        }
-    }
-
-    /// What the next try needs of it.
-    fn give_back(self, outgoing: &Outgoing) {
-        if let Self::Http2(request) = self {
-            outgoing.headers.replace(request.into_parts().0.headers);
         }
     }
 }
