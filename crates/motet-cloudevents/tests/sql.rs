@@ -308,6 +308,15 @@ fn what_cannot_be_read_is_refused_where_it_ends() {
 }
 
 #[test]
+fn a_function_around_functions_asks_each_of_them_once() {
+    let nested = format!("{}id{}", "IS_BOOL(".repeat(40), ")".repeat(40));
+    let expression = Expression::parse(&nested).expect("readable");
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(expression.matches(&event())));
+    assert_eq!(receiver.recv_timeout(std::time::Duration::from_secs(20)), Ok(true));
+}
+
+#[test]
 fn evaluation_does_not_allocate_for_texts_of_the_event() {
     let event = event();
     for text in ["id", "TRIM(word)", "LEFT(word, 3)", "STRING(id)"] {

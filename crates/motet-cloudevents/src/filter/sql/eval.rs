@@ -170,17 +170,15 @@ impl<'e> Run<'e> {
         self.operand(node).map(to_text)
     }
 
-    /// Whether the value of a part is of a type, or can be cast to it: without a fault if not.
-    pub(super) fn would_be(&mut self, node: &'e Node, cast: fn(&mut Self, &'e Node) -> bool) -> bool {
-        if self.operand(node).is_none() {
-            return false;
-        }
-        let is_cast = cast(self, node);
+    /// Whether the value of a part is of a type, or can be cast to it: without a fault if not. The part is evaluated once: these can be nested.
+    pub(super) fn would_be<T>(&mut self, node: &'e Node, cast: fn(&mut Self, Outcome<'e>) -> Option<T>) -> bool {
+        let Some(value) = self.operand(node) else { return false };
+        let is_cast = cast(self, value).is_some();
         self.fault = None;
         is_cast
     }
 
-    fn cast_boolean(&mut self, value: Outcome<'e>) -> Option<bool> {
+    pub(super) fn cast_boolean(&mut self, value: Outcome<'e>) -> Option<bool> {
         match value {
             Outcome::Boolean(truth) => Some(truth),
             Outcome::Integer(number) => Some(number != 0),
@@ -193,7 +191,7 @@ impl<'e> Run<'e> {
         }
     }
 
-    fn cast_integer(&mut self, value: Outcome<'e>) -> Option<i32> {
+    pub(super) fn cast_integer(&mut self, value: Outcome<'e>) -> Option<i32> {
         match value {
             Outcome::Integer(number) => Some(number),
             Outcome::Boolean(truth) => Some(i32::from(truth)),

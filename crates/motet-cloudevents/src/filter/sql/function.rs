@@ -75,8 +75,8 @@ impl Function {
         match self {
             Self::Int | Self::Abs | Self::Length => Outcome::Integer(self.number(run, arguments).unwrap_or_default()),
             Self::Bool => Outcome::Boolean(run.boolean(&arguments[0]).unwrap_or_default()),
-            Self::IsInt => Outcome::Boolean(run.would_be(&arguments[0], |run, node| run.integer(node).is_some())),
-            Self::IsBool => Outcome::Boolean(run.would_be(&arguments[0], |run, node| run.boolean(node).is_some())),
+            Self::IsInt => Outcome::Boolean(run.would_be(&arguments[0], Run::cast_integer)),
+            Self::IsBool => Outcome::Boolean(run.would_be(&arguments[0], Run::cast_boolean)),
             Self::Concat => Outcome::Text(join(run, None, arguments).unwrap_or_default()),
             Self::ConcatWs => Outcome::Text(join(run, arguments.first(), &arguments[1..]).unwrap_or_default()),
             Self::String | Self::Lower | Self::Upper | Self::Trim => {
