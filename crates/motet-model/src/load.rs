@@ -26,7 +26,7 @@ use crate::{
 };
 use motet_kernel::name::ProfileName;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -46,7 +46,7 @@ pub struct LoadOptions {
 pub struct Loaded {
     /// What it describes.
     pub system: System,
-    /// Every file that was read: the definition, `.env` and includes. A change of one of them changes the definition.
+    /// Every file that was read: the definition, `.env`, includes and the schemas of topics. A change of one of them changes the definition.
     pub files: Vec<PathBuf>,
     /// The lints that are not silenced.
     pub warnings: Problems,
@@ -66,10 +66,10 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Problems> {
 /// # Errors
 /// As [`load`].
 pub fn load_from(files: &dyn Files, options: &LoadOptions) -> Result<Loaded, Problems> {
-    let Read { system, problems } = read(files, options);
+    let Read { system, schemas, problems } = read(files, options);
     match system {
         Some((system, written)) if problems.errors() == 0 => {
-            let files = problems.sources().iter().map(|file| file.path.clone()).collect();
+            let files = problems.sources().iter().map(|file| file.path.clone()).chain(schemas).collect();
             Ok(Loaded { system, files, warnings: problems, written })
         }
         _ => Err(problems),
@@ -97,7 +97,15 @@ pub fn find(start: &Path) -> Result<PathBuf, Problems> {
 
 struct Read {
     system: Option<(System, Written)>,
+    /// The files of topics' schemas.
+    schemas: BTreeSet<PathBuf>,
     problems: Problems,
+}
+
+impl Read {
+    fn failed(problems: Problems) -> Self {
+        Self { system: None, schemas: BTreeSet::new(), problems }
+    }
 }
 
 fn absolute(path: &Path) -> PathBuf {
@@ -107,14 +115,14 @@ fn absolute(path: &Path) -> PathBuf {
 fn read(files: &dyn Files, options: &LoadOptions) -> Read {
     let file = match find::named(files, &absolute(&options.file)) {
         Ok(file) => file,
-        Err(finding) => return Read { system: None, problems: Problems::new(vec![*finding], Default::default()) },
+        Err(finding) => return Read::failed(Problems::new(vec![*finding], Default::default())),
     };
     let dir = file.parent().unwrap_or(Path::new("/")).to_owned();
     let mut reader = Reader::new(files, dir.clone());
     let tree = definition(&file, &mut reader);
     let variables = variables_of(&dir, options, &mut reader);
     let Some(tree) = tree else {
-        return Read { system: None, problems: Problems::new(reader.findings, reader.sources) };
+        return Read::failed(Problems::new(reader.findings, reader.sources));
     };
 
     let (mut whole, profiles) = with_profiles(tree, &options.profiles, &mut reader);
@@ -126,9 +134,10 @@ fn read(files: &dyn Files, options: &LoadOptions) -> Read {
     let names = profiles.iter().map(|(name, _)| name.clone()).collect();
     let frame = decode::Frame { file: &file, dir: &dir, profiles: names, sources: &sources };
     let system = decode::system(&whole, &frame);
+    let mut schemas = BTreeSet::new();
     if let Some(system) = &system {
         let subject = rules::Subject { system, tree: &whole, files };
-        rules::check(&subject, &mut findings);
+        schemas = rules::check(&subject, &mut findings);
         // An error makes lints guess.
         if findings.iter().all(|finding| finding.severity != Severity::Error) {
             lint::check(&subject, &mut findings);
@@ -136,7 +145,7 @@ fn read(files: &dyn Files, options: &LoadOptions) -> Read {
     }
     variables::conceal(&whole, &sources, &mut findings);
     let written = Written { tree: whole, profiles };
-    Read { system: system.map(|system| (system, written)), problems: Problems::new(findings, sources) }
+    Read { system: system.map(|system| (system, written)), schemas, problems: Problems::new(findings, sources) }
 }
 
 /// The definition's tree by itself, checked as far as a part can be.

@@ -23,6 +23,7 @@ use crate::{
     },
     system::System,
 };
+use std::{collections::BTreeSet, path::PathBuf};
 
 /// What the rules look at.
 pub(crate) struct Subject<'a> {
@@ -55,8 +56,8 @@ pub(crate) fn items(node: Option<&Node>) -> impl Iterator<Item = (&str, Span)> {
     items.filter_map(|item| Some((item.text()?, item.span)))
 }
 
-/// Adds what is broken to `findings`.
-pub(crate) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+/// Adds what is broken to `findings`. Returns the files that were read for it: what they hold belongs to the definition.
+pub(crate) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) -> BTreeSet<PathBuf> {
     references::check(subject, findings);
     ports::check(subject, findings);
     start::check(subject, findings);
@@ -65,5 +66,5 @@ pub(crate) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     policies::check(subject, findings);
     gateway::check(subject, findings);
     topics::check(subject, findings);
-    schemas::check(subject, findings);
+    schemas::check(subject, findings)
 }

@@ -240,6 +240,18 @@ fn a_schema_and_what_it_refers_to_has_to_be_there_and_be_one() {
 }
 
 #[test]
+fn the_files_of_schemas_belong_to_the_definition() {
+    let files = [
+        ("/motet.yaml", ONE),
+        ("/events/a.json", r#"{ "properties": { "a": { "$ref": "parts/b.json" } } }"#),
+        ("/events/parts/b.json", "{}"),
+        ("/events/other.json", "{}"),
+    ];
+    let loaded = load_from(&Memory::new(files), &options(&[], &[])).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(loaded.files, ["/motet.yaml", "/events/a.json", "/events/parts/b.json"].map(PathBuf::from));
+}
+
+#[test]
 fn a_reference_that_leaves_the_systems_folder_is_refused() {
     let at = |path: &str| format!("/home/me/{path}");
     let files = [

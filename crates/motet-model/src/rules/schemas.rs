@@ -26,7 +26,9 @@ const FILE_MAX: usize = 1 << 20;
 /// How many files one schema may refer to, one after the other.
 const FILES_MAX: usize = 100;
 
-pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+/// Returns the files of schemas, and those that they refer to.
+pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) -> BTreeSet<PathBuf> {
+    let mut files = BTreeSet::new();
     for (name, topic) in &subject.system.topics {
         let Some(schema) = &topic.schema else { continue };
         let place = subject.tree.at(&["topics", name.as_str(), "schema"]).map(|node| node.span);
@@ -34,16 +36,20 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         match schema {
             Schema::File(file) => {
                 let place = place.unwrap_or(key);
-                if let Some(value) = read(subject, name, file, place, findings) {
-                    Reading { subject, place, findings, seen: BTreeSet::from([file.clone()]) }.document(&value, file);
+                let mut reading = Reading { subject, place, findings, seen: BTreeSet::from([file.clone()]) };
+                if let Some(value) = read(subject, name, file, place, reading.findings) {
+                    reading.document(&value, file);
                 }
+                files.extend(reading.seen);
             }
             Schema::Inline { schema, dir } => {
-                let beside = dir.join("motet.yaml");
-                Reading { subject, place: key, findings, seen: BTreeSet::new() }.document(schema, &beside);
+                let mut reading = Reading { subject, place: key, findings, seen: BTreeSet::new() };
+                reading.document(schema, &dir.join("motet.yaml"));
+                files.extend(reading.seen);
             }
         }
     }
+    files
 }
 
 fn read(
