@@ -1,6 +1,6 @@
 //! One file and its connection: opened when it is there, opened anew when another file has taken its place.
 
-use super::statements::Statements;
+use super::statements::{Statements, TEXT};
 use crate::{
     error::TableError,
     port::Ask,
@@ -8,7 +8,7 @@ use crate::{
     status::Lag,
 };
 use bytes::Bytes;
-use rusqlite::{Connection, OpenFlags, ToSql, types::ValueRef};
+use rusqlite::{Connection, OpenFlags, ToSql, functions::FunctionFlags, types::ValueRef};
 use std::{collections::BTreeSet, os::unix::fs::MetadataExt as _, path::PathBuf, time::Duration};
 
 /// How long a transaction of the service is waited for.
@@ -192,6 +192,9 @@ fn connect(path: &std::path::Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.create_scalar_function(TEXT, 1, FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC, |given| {
+        Ok(text(given.get_raw(0)))
+    })?;
     Ok(connection)
 }
 

@@ -24,6 +24,12 @@ pub(super) struct Statements {
     pub(super) published: Option<String>,
 }
 
+/// The function that makes a text of any value, as rows are read (`file.rs`). What is left out has to be called as it was read.
+pub(super) const TEXT: &str = "motet_text";
+
+/// What a row without an id is called.
+const NAMELESS: &str = "'row ' || rowid";
+
 /// How times are written, and compared as texts.
 const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
 
@@ -90,12 +96,11 @@ impl Statements {
     pub(super) fn claim(&self, ask: &Ask) -> String {
         let mut sql = format!("SELECT {} FROM {}", self.columns, self.from);
         if let Some(key) = self.key.as_ref().filter(|_| !ask.without_keys.is_empty()) {
-            sql.push_str(&format!(
-                " AND ({key} IS NULL OR CAST({key} AS TEXT) NOT IN (SELECT value FROM json_each(?1)))"
-            ));
+            sql.push_str(&format!(" AND ({key} IS NULL OR {TEXT}({key}) NOT IN (SELECT value FROM json_each(?1)))"));
         }
         if !ask.without_ids.is_empty() {
-            sql.push_str(&format!(" AND CAST({} AS TEXT) NOT IN (SELECT value FROM json_each(?2))", self.id));
+            let id = format!("coalesce(nullif({TEXT}({}), ''), {NAMELESS})", self.id);
+            sql.push_str(&format!(" AND {id} NOT IN (SELECT value FROM json_each(?2))"));
         }
         sql.push_str(&format!(" ORDER BY {} LIMIT ?3", self.order));
         sql
