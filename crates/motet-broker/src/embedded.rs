@@ -7,6 +7,7 @@
 mod log;
 
 use crate::{
+    engine::{Capability, Support},
     error::BrokerError,
     name::{SubscriptionName, TopicName},
     port::{Ends, Engine, Entry, Note, Stored, Transport, TransportError},
@@ -20,6 +21,28 @@ use motet_store::{Limits, Shape, Store};
 use parking_lot::RwLock;
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::{oneshot, watch};
+
+/// What it keeps, and what Motet adds.
+pub const SUPPORT: &[Support] = &[
+    Support::engine(Capability::Durable),
+    Support::motet(Capability::Order),
+    Support::motet(Capability::Redelivery),
+    Support::motet(Capability::Delay),
+    Support::motet(Capability::DeadLetters),
+    Support::motet(Capability::Dedup),
+    Support::engine(Capability::ReplayByPosition),
+    Support::engine(Capability::ReplayByTime),
+    Support::engine(Capability::RetentionByTime),
+    Support::engine(Capability::RetentionBySize),
+    Support::not(
+        Capability::Partitions,
+        "A topic is one log, and needs no more: Motet shares its events among all instances of a subscriber.",
+    ),
+    Support::not(
+        Capability::OtherPublishers,
+        "Events come through Motet: over HTTP, from outboxes, from `motet publish`.",
+    ),
+];
 
 /// How long an append waits for room in the store before it says that it is busy.
 const ROOM_WAIT: Duration = Duration::from_secs(2);

@@ -18,14 +18,15 @@
 //! - Nothing here knows HTTP, JSON Schema, services, instances or the definition.
 //!
 //! Map: [`topic`], [`subscription`], [`name`], [`outcome`] (what an answer means), [`key`] · `machine` (what a subscription does next, pure)
-//! · [`service`] (the loops, [`Handle`]) · `publish`, `dedup`, `delay` · [`dead`] · [`port`] (engine, way to subscribers) · [`embedded`]
-//! (the engine in this process) · `record` (bytes on disk) · [`config`], [`error`], [`time`].
+//! · [`service`] (the loops, [`Handle`]) · `publish`, `dedup`, `delay` · [`dead`] · [`port`] (engine, way to subscribers) · [`engine`] (what an
+//! engine keeps, and what Motet adds) · [`embedded`] (the engine in this process) · `record` (bytes on disk) · [`config`], [`error`], [`time`].
 
 pub mod config;
 pub mod dead;
 mod dedup;
 mod delay;
 pub mod embedded;
+pub mod engine;
 pub mod error;
 pub mod key;
 mod machine;

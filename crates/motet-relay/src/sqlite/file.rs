@@ -192,9 +192,12 @@ fn connect(path: &std::path::Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
-    connection.create_scalar_function(TEXT, 1, FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC, |given| {
-        Ok(text(given.get_raw(0)))
-    })?;
+    connection.create_scalar_function(
+        TEXT,
+        1,
+        FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC,
+        |given| Ok(text(given.get_raw(0))),
+    )?;
     Ok(connection)
 }
 
