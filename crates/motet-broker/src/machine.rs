@@ -208,15 +208,15 @@ impl Machine {
             return;
         }
         while self.flights.len() < self.spec.in_flight {
-            let (most, due) = match (self.spec.batch, self.ready.front()) {
-                (_, None) => return,
-                (None, Some(first)) => (1, first.ready_at),
-                (Some(rule), Some(first)) => (rule.items.max(1), first.ready_at.after(rule.wait)),
+            let Some(first) = self.ready.front() else { return };
+            let (most, bytes, due) = match self.spec.batch {
+                None => (1, usize::MAX, first.ready_at),
+                Some(rule) => (rule.items.max(1), rule.bytes, first.ready_at.after(rule.wait)),
             };
-            if self.ready.len() < most && due > now {
+            if due > now && !self.fills(most, bytes) {
                 return;
             }
-            let items = self.take_ready(most, now, out);
+            let items = self.take_ready(most, bytes, now, out);
             if !items.is_empty() {
                 self.counts.delivered += items.len() as u64;
                 out.push(Action::Deliver(self.flights.launch(items, None, &mut self.random)));
@@ -224,11 +224,17 @@ impl Machine {
         }
     }
 
-    /// Takes events that are ready, burying those that became too old meanwhile.
-    fn take_ready(&mut self, most: usize, now: Time, out: &mut Vec<Action>) -> Vec<Item> {
+    /// Whether what is ready makes a whole batch.
+    fn fills(&self, most: usize, bytes: usize) -> bool {
+        self.ready.len() >= most || self.ready.iter().map(|item| item.size).sum::<usize>() >= bytes
+    }
+
+    /// Takes events that are ready, up to `bytes` but at least one, burying those that became too old meanwhile.
+    fn take_ready(&mut self, most: usize, mut bytes: usize, now: Time, out: &mut Vec<Action>) -> Vec<Item> {
         let mut items = Vec::with_capacity(most.min(self.ready.len()));
         while items.len() < most {
-            let Some(item) = self.ready.pop_front() else { break };
+            let Some(item) = self.ready.pop_front_if(|item| items.is_empty() || item.size <= bytes) else { break };
+            bytes = bytes.saturating_sub(item.size);
             let too_old = self.spec.retry.max_age.is_some_and(|age| now.since(item.published_at) >= age);
             if too_old {
                 self.bury(item, crate::dead::Reason::Age, now, out);

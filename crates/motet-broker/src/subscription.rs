@@ -47,6 +47,8 @@ pub struct BatchRule {
     pub items: usize,
     /// How long the first one waits for the others.
     pub wait: Duration,
+    /// At most so many bytes, as [`Event::size`] counts them; an event that is larger goes alone.
+    pub bytes: usize,
 }
 
 /// How often and how long an event is tried.
@@ -90,6 +92,8 @@ pub struct SubscriptionSpec {
     pub filter: Option<Filter>,
     /// Several events in one push. Default one.
     pub batch: Option<BatchRule>,
+    /// Whether events with the same key wait for each other. Default yes.
+    pub ordered: bool,
     /// Where it begins when it is new. Default with the oldest event that is kept.
     pub from: Start,
 }
@@ -108,6 +112,7 @@ impl SubscriptionSpec {
             permanent: Permanent::default(),
             filter: None,
             batch: None,
+            ordered: true,
             from: Start::Earliest,
         }
     }

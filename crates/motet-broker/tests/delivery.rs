@@ -220,7 +220,7 @@ async fn a_filter_settles_what_it_does_not_take() {
 }
 
 fn batched(items: usize, wait: Duration) -> SubscriptionSpec {
-    SubscriptionSpec { batch: Some(BatchRule { items, wait }), in_flight: 1, ..failing(5) }
+    SubscriptionSpec { batch: Some(BatchRule { items, wait, bytes: usize::MAX }), in_flight: 1, ..failing(5) }
 }
 
 #[tokio::test(start_paused = true)]
@@ -232,6 +232,34 @@ async fn a_batch_is_sent_when_it_is_full_or_when_its_first_event_has_waited() {
     assert_eq!(world.script.batches(), [4, 4, 2]);
     let waited = seen[9].at - seen[7].at;
     assert!(waited >= Duration::from_secs(4) && waited <= Duration::from_secs(6), "{waited:?}");
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_is_large_enough_does_not_wait_and_one_event_may_be_larger_than_a_batch() {
+    let directory = tempfile::tempdir().unwrap();
+    let large = |id: &str, bytes: usize| Event::builder(id, "/test", "t").data("x".repeat(bytes)).build().unwrap();
+    let rule = BatchRule { items: 100, wait: Duration::from_secs(5), bytes: 4000 };
+    let spec = SubscriptionSpec { batch: Some(rule), ..failing(5) };
+    let world = World::open(directory.path(), vec![spec]).await;
+    let sizes = [("a", 1500), ("b", 1500), ("c", 1500), ("d", 9000), ("e", 3000), ("f", 1000)];
+    world.publish_all(sizes.map(|(id, bytes)| large(id, bytes)).into()).await;
+    world.script.saw("s", 6).await;
+    assert_eq!(world.script.batches(), [2, 1, 1, 1, 1]);
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_order_events_of_a_key_do_not_wait_for_each_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = World::open(directory.path(), vec![SubscriptionSpec { ordered: false, ..failing(5) }]).await;
+    world.script.answers("s", |parcel| match (parcel.event.id(), parcel.attempt) {
+        ("a1", 1) => Outcome::retry("later"),
+        _ => Outcome::Ack,
+    });
+    world.publish_all([("a1", "a"), ("a2", "a"), ("a3", "a")].map(|(id, key)| event(id, key)).into()).await;
+    world.script.saw("s", 4).await;
+    assert_eq!(world.script.ids("s"), ["a1", "a2", "a3", "a1"]);
     world.stop().await;
 }
 

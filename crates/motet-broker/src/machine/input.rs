@@ -51,7 +51,7 @@ impl Machine {
                 self.dirty = true;
                 continue;
             }
-            let item = Item::fresh(stored);
+            let item = Item::fresh(stored, self.spec.ordered);
             self.held_bytes += item.size;
             self.admit(item, now, out);
         }
@@ -109,7 +109,7 @@ impl Machine {
         let mut taken = Vec::new();
         if !self.paused {
             let room = self.spec.in_flight.saturating_sub(self.flights.len());
-            for item in self.take_ready(max.min(room), now, out) {
+            for item in self.take_ready(max.min(room), usize::MAX, now, out) {
                 self.counts.delivered += 1;
                 let due = now.after(self.spec.lease);
                 taken.push(self.flights.launch(vec![item], Some(due), &mut self.random));

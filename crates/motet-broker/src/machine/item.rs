@@ -70,11 +70,12 @@ pub(crate) struct Item {
 }
 
 impl Item {
-    pub(super) fn fresh(stored: Stored) -> Self {
+    /// An event that was just read; where order does not matter it has no key to wait for.
+    pub(super) fn fresh(stored: Stored, ordered: bool) -> Self {
         let Stored { position, entry } = stored;
         Self {
             id: Id::of(position),
-            key: entry.key,
+            key: entry.key.filter(|_| ordered),
             published_at: entry.published_at,
             size: entry.event.size(),
             entry: Some(entry),
