@@ -8,8 +8,8 @@ use crate::{
     },
     source::{files::clean, tree::Node},
     system::events::{
-        Batch, Columns, Delivery, EventsEngine, Filter, From, Keep, Outbox, Redelivery, Schema, Secret, Subscription,
-        Topic,
+        Batch, Columns, ContentMode, Delivery, EventsEngine, Filter, From, Keep, Outbox, Redelivery, Schema, Secret,
+        Subscription, Topic,
     },
 };
 use motet_kernel::{backoff::Backoff, quantity, topic::TopicName};
@@ -85,6 +85,10 @@ pub(super) fn subscriptions(node: Option<&Node>) -> BTreeMap<TopicName, Subscrip
             wait: value::duration(Some(node), &sub::BATCH_WAIT),
             bytes: size(Some(node), &sub::BATCH_BYTES),
         }),
+        mode: match value::word(Some(node), &sub::MODE) {
+            "structured" => ContentMode::Structured,
+            _ => ContentMode::Binary,
+        },
         ordered: value::flag(node, &sub::ORDERED),
     })
 }

@@ -117,6 +117,7 @@ fn of_subscription(subscription: &Subscription, row: &mut dyn FnMut(&'static str
             row("batch.bytes", written_size(batch.bytes));
         }
     }
+    row("mode", subscription.mode.name().to_owned());
     row("ordered", subscription.ordered.to_string());
 }
 

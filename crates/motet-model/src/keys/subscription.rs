@@ -262,11 +262,20 @@ pub(crate) const ORDERED: Key =
         .because("an order that is lost cannot be had back; who needs none says so, and no event waits for another one")
         .example("ordered: false");
 
+pub(crate) const MODE: Key = Key::with(
+    "mode",
+    Shape::One(Kind::Choice(&["binary", "structured"])),
+    "binary",
+    "How an event lies in the request: its data as the body and the rest in `ce-` headers, or all of it as one JSON document. A batch is always JSON.",
+)
+.because("with the data as the body any handler works that takes a POST; some frameworks only read the other one")
+.example("mode: structured");
+
 /// A subscription.
 pub(crate) static SUBSCRIPTION: Fields = Fields {
     what: "a subscription",
     id: "subscription",
-    keys: &[TO, PULL, VIEW, TIMEOUT, LEASE, IN_FLIGHT, RETRY, PERMANENT, MAX_AGE, FROM, FILTER, BATCH, ORDERED],
+    keys: &[TO, PULL, VIEW, TIMEOUT, LEASE, IN_FLIGHT, RETRY, PERMANENT, MAX_AGE, FROM, FILTER, BATCH, MODE, ORDERED],
     one_of: &["to", "pull", "view"],
     one_needed: true,
 };

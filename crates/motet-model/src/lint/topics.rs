@@ -12,9 +12,9 @@ use motet_kernel::{quantity::show_duration, topic::TopicName};
 use std::collections::BTreeMap;
 
 /// What means nothing for a service that fetches its events.
-const NOT_FOR_PULL: &[&str] = &["timeout", "permanent", "batch"];
+const NOT_FOR_PULL: &[&str] = &["timeout", "permanent", "batch", "mode"];
 /// What means nothing for a table that Motet writes itself.
-const NOT_FOR_VIEW: &[&str] = &["timeout", "lease", "in_flight", "permanent", "batch", "ordered"];
+const NOT_FOR_VIEW: &[&str] = &["timeout", "lease", "in_flight", "permanent", "batch", "mode", "ordered"];
 
 pub(super) fn check(subject: &Subject<'_>, lints: &mut Vec<Lint>) {
     let services = || subject.system.services.values();

@@ -69,8 +69,29 @@ pub struct Subscription {
     pub filter: Option<Filter>,
     /// Several events in one request. `None`: one in each.
     pub batch: Option<Batch>,
+    /// How an event lies in the request that brings it.
+    pub mode: ContentMode,
     /// Whether events with the same key wait for each other.
     pub ordered: bool,
+}
+
+/// How an event lies in a request (CloudEvents, HTTP protocol binding 1.0, section 1.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContentMode {
+    /// The data is the body, the attributes are headers.
+    Binary,
+    /// All of it is one JSON document.
+    Structured,
+}
+
+impl ContentMode {
+    /// As a definition says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Binary => "binary",
+            Self::Structured => "structured",
+        }
+    }
 }
 
 /// How events reach a service.

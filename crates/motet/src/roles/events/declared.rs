@@ -10,7 +10,7 @@ use motet_contract::Contract;
 use motet_kernel::name::ServiceName;
 use motet_model::system::{
     Service, System,
-    events::{self, Delivery, EventsEngine, From, Schema},
+    events::{self, ContentMode, Delivery, EventsEngine, From, Schema},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -41,6 +41,8 @@ pub(crate) struct Subscription {
     pub(crate) service: ServiceName,
     /// The path that gets them; nothing where the service fetches.
     pub(crate) path: Option<String>,
+    /// How an event lies in the request.
+    pub(crate) content: ContentMode,
 }
 
 impl Declared {
@@ -139,9 +141,6 @@ fn read_subscription(service: &Service, topic: &str, subscription: &events::Subs
         Delivery::Pull => (Mode::Pull, None),
         Delivery::View { .. } => bail!("`view` cannot be used yet: take the events with `to` or `pull`"),
     };
-    if !subscription.ordered {
-        bail!("`ordered: false` cannot be used yet: leave `key` of the topic out where no order is needed");
-    }
     let filter = subscription.filter.as_ref().map(read_filter).transpose()?;
     let spec = SubscriptionSpec {
         mode,
@@ -155,9 +154,12 @@ fn read_subscription(service: &Service, topic: &str, subscription: &events::Subs
         },
         permanent: Permanent(subscription.permanent.clone()),
         filter: filter.map(|filter| Filter::new(move |event| filter.matches(event))),
-        batch: subscription
-            .batch
-            .map(|batch| BatchRule { items: usize::try_from(batch.items).unwrap_or(usize::MAX), wait: batch.wait }),
+        batch: subscription.batch.map(|batch| BatchRule {
+            items: usize::try_from(batch.items).unwrap_or(usize::MAX),
+            wait: batch.wait,
+            bytes: usize::try_from(batch.bytes).unwrap_or(usize::MAX),
+        }),
+        ordered: subscription.ordered,
         from: match subscription.from {
             From::Earliest => Start::Earliest,
             From::Latest => Start::Latest,
@@ -166,7 +168,7 @@ fn read_subscription(service: &Service, topic: &str, subscription: &events::Subs
         },
         ..SubscriptionSpec::new(name_of(&service.name, topic)?, topic.parse()?)
     };
-    Ok(Subscription { spec, service: service.name.clone(), path })
+    Ok(Subscription { spec, service: service.name.clone(), path, content: subscription.mode })
 }
 
 fn read_filter(filter: &events::Filter) -> Result<motet_cloudevents::Filter> {

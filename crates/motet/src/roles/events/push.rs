@@ -3,12 +3,12 @@
 //!
 //! | Header | Says |
 //! |---|---|
-//! | `ce-…`, `content-type` | the event, in the binary mode of CloudEvents; a batch is in the batched mode |
+//! | `ce-…`, `content-type` | the event, in the binary mode of CloudEvents unless the subscription says `structured`; a batch is in the batched mode |
 //! | `ce-motetattempt` | which delivery of this event it is, from 1 |
 //! | `ce-motettoken` | by this a handler that answered 202 acknowledges later |
 //! | `traceparent` | the trace that the event belongs to, if it says so |
 //!
-//! In a batch the same stand in the events, as extension attributes. It is taken as a whole by a 2xx. To take it in part the handler answers 207 with `{"results": [{"status": 200}, {"status": 503,
+//! In a batch, and in the structured mode, the same stand in the events, as extension attributes. It is taken as a whole by a 2xx. To take it in part the handler answers 207 with `{"results": [{"status": 200}, {"status": 503,
 //! "detail": "…", "retryAfter": 5}]}`, a result per event, in their order.
 
 use super::Declared;
@@ -20,6 +20,7 @@ use motet_broker::{
 };
 use motet_cloudevents::http as codec;
 use motet_kernel::name::ServiceName;
+use motet_model::system::events::ContentMode;
 use parking_lot::RwLock;
 use serde::Deserialize;
 use std::{
@@ -42,7 +43,13 @@ const RESULTS_MAX_BYTES: usize = 1 << 20;
 pub(super) struct Push {
     client: reqwest::Client,
     /// Where the events of each subscription go.
-    targets: RwLock<HashMap<SubscriptionName, Arc<str>>>,
+    targets: RwLock<HashMap<SubscriptionName, Target>>,
+}
+
+#[derive(Debug, Clone)]
+struct Target {
+    url: Arc<str>,
+    content: ContentMode,
 }
 
 impl Push {
@@ -63,14 +70,14 @@ impl Push {
         let pushed = declared.subscriptions().values().filter_map(|subscription| {
             let edge = edges.get(&subscription.service)?;
             let url = format!("{}{}", edge.trim_end_matches('/'), subscription.path.as_ref()?);
-            Some((subscription.spec.name.clone(), Arc::from(url)))
+            Some((subscription.spec.name.clone(), Target { url: url.into(), content: subscription.content }))
         });
         *self.targets.write() = pushed.collect();
     }
 
-    async fn send(&self, url: &str, delivery: &Delivery) -> Result<Vec<Outcome>, reqwest::Error> {
-        let (headers, body) = request(delivery);
-        let mut answer = self.client.post(url).headers(headers).body(body).send().await?;
+    async fn send(&self, target: &Target, delivery: &Delivery) -> Result<Vec<Outcome>, reqwest::Error> {
+        let (headers, body) = request(delivery, target.content);
+        let mut answer = self.client.post(&*target.url).headers(headers).body(body).send().await?;
         let status = answer.status().as_u16();
         let after = answer.headers().get(header::RETRY_AFTER).and_then(retry_after);
         let is_parted = status == 207 && delivery.subscription.batch.is_some();
@@ -96,32 +103,30 @@ impl Deliver for Push {
     async fn deliver(&self, delivery: Delivery) -> Vec<Outcome> {
         let target = self.targets.read().get(&delivery.subscription.name).cloned();
         let all = |why: String| vec![Outcome::retry(why); delivery.parcels.len()];
-        let Some(url) = target else { return all("the service has no address yet".to_owned()) };
-        match self.send(&url, &delivery).await {
+        let Some(target) = target else { return all("the service has no address yet".to_owned()) };
+        match self.send(&target, &delivery).await {
             Ok(outcomes) => outcomes,
             Err(error) => all(error.without_url().to_string()),
         }
     }
 }
 
-fn request(delivery: &Delivery) -> (HeaderMap, bytes::Bytes) {
+fn request(delivery: &Delivery, content: ContentMode) -> (HeaderMap, bytes::Bytes) {
     let mut headers = HeaderMap::new();
-    let body = match (&delivery.subscription.batch, delivery.parcels.as_slice()) {
-        (None, [parcel]) => {
-            let body = codec::binary(&parcel.event, &mut headers);
-            headers.insert(ATTEMPT, HeaderValue::from(parcel.attempt));
-            if let Ok(token) = HeaderValue::from_str(&parcel.token) {
-                headers.insert(TOKEN, token);
-            }
+    let body = match delivery.parcels.as_slice() {
+        [parcel] if delivery.subscription.batch.is_none() => {
             for (extension, name) in [("traceparent", TRACEPARENT), ("tracestate", TRACESTATE)] {
                 let value = parcel.event.extension(extension).map(|value| value.to_string());
                 if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
                     headers.insert(name, value);
                 }
             }
-            body
+            match content {
+                ContentMode::Binary => binary(parcel, &mut headers),
+                ContentMode::Structured => codec::structured(&told(parcel), &mut headers),
+            }
         }
-        (_, parcels) => {
+        parcels => {
             let told: Vec<_> = parcels.iter().map(told).collect();
             codec::batched(&told, &mut headers)
         }
@@ -131,7 +136,16 @@ fn request(delivery: &Delivery) -> (HeaderMap, bytes::Bytes) {
     (headers, body)
 }
 
-/// An event that says which delivery it is, for a batch, which has headers for all of them only.
+fn binary(parcel: &Parcel, headers: &mut HeaderMap) -> bytes::Bytes {
+    let body = codec::binary(&parcel.event, headers);
+    headers.insert(ATTEMPT, HeaderValue::from(parcel.attempt));
+    if let Ok(token) = HeaderValue::from_str(&parcel.token) {
+        headers.insert(TOKEN, token);
+    }
+    body
+}
+
+/// An event that says which delivery it is, where that stands in the event.
 fn told(parcel: &Parcel) -> Event {
     let attempt = i32::try_from(parcel.attempt).unwrap_or(i32::MAX);
     let told = parcel.event.edit().extension("motetattempt", attempt).extension("motettoken", &*parcel.token).build();
@@ -175,6 +189,40 @@ fn results(text: &[u8], permanent: &Permanent) -> Vec<Outcome> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use motet_broker::{BatchRule, SubscriptionSpec, Time};
+
+    /// One delivery of an event with a trace, in this mode.
+    fn sent(content: ContentMode, batch: Option<BatchRule>) -> (HeaderMap, serde_json::Value) {
+        let event = Event::builder("1", "/s", "t").extension("traceparent", "00-a-b-01").data(r#"{"a":1}"#);
+        let event = event.content_type("application/json").build().unwrap();
+        let spec = SubscriptionSpec { batch, ..SubscriptionSpec::new("s".parse().unwrap(), "t".parse().unwrap()) };
+        let parcel = Parcel { event, position: None, attempt: 3, token: "7-9".to_owned(), published_at: Time(0) };
+        let (headers, body) = request(&Delivery { subscription: Arc::new(spec), parcels: vec![parcel] }, content);
+        (headers, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[test]
+    fn an_event_lies_in_the_request_as_the_subscription_says() {
+        let (headers, body) = sent(ContentMode::Binary, None);
+        assert_eq!(body, serde_json::json!({ "a": 1 }));
+        let told = ["ce-id", "ce-motetattempt", "ce-motettoken", "traceparent", "content-type"];
+        assert_eq!(
+            told.map(|name| headers[name].to_str().unwrap()),
+            ["1", "3", "7-9", "00-a-b-01", "application/json"]
+        );
+
+        let (headers, body) = sent(ContentMode::Structured, None);
+        assert_eq!(headers["content-type"], "application/cloudevents+json");
+        assert_eq!(headers["traceparent"], "00-a-b-01");
+        assert!(headers.keys().all(|name| !name.as_str().starts_with("ce-")), "{headers:?}");
+        let told = ["id", "data", "motetattempt", "motettoken"].map(|name| body[name].clone());
+        assert_eq!(serde_json::json!(told), serde_json::json!(["1", { "a": 1 }, 3, "7-9"]));
+
+        let rule = BatchRule { items: 10, wait: Duration::ZERO, bytes: 1 << 20 };
+        let (headers, body) = sent(ContentMode::Structured, Some(rule));
+        assert!(headers["content-type"].to_str().unwrap().starts_with("application/cloudevents-batch+json"));
+        assert_eq!(body[0]["motettoken"], "7-9");
+    }
 
     #[test]
     fn a_batch_can_be_taken_in_part() {
