@@ -3,6 +3,7 @@
 
 mod crash;
 mod delivery;
+mod embedded;
 mod operating;
 mod publishing;
 mod script;

@@ -1,13 +1,16 @@
 //! Conformance suites for the ports, fixtures, output filters.
 //!
 //! Nothing here runs outside tests. Map: `discovery` (the suite of the discovery port), `datastore` (the suite of the store
-//! port), `postgres` (a throw-away PostgreSQL); each behind the cargo feature of its name.
+//! port), `events` (the suite of the events engines), `postgres` (a throw-away PostgreSQL); each behind the cargo feature of its name.
 
 #[cfg(feature = "discovery")]
 pub mod discovery;
 
 #[cfg(feature = "datastore")]
 pub mod datastore;
+
+#[cfg(feature = "events")]
+pub mod events;
 
 #[cfg(feature = "postgres")]
 pub mod postgres;
