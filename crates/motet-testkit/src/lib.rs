@@ -1,7 +1,8 @@
 //! Conformance suites for the ports, fixtures, output filters.
 //!
 //! Nothing here runs outside tests. Map: `discovery` (the suite of the discovery port), `datastore` (the suite of the store
-//! port), `events` (the suite of the events engines), `postgres` (a throw-away PostgreSQL); each behind the cargo feature of its name.
+//! port), `events` (the suite of the events engines), `postgres` (a throw-away PostgreSQL), `relay` (a network that a test can
+//! break); each behind the cargo feature of its name.
 
 #[cfg(feature = "discovery")]
 pub mod discovery;
@@ -14,3 +15,6 @@ pub mod events;
 
 #[cfg(feature = "postgres")]
 pub mod postgres;
+
+#[cfg(feature = "relay")]
+pub mod relay;
