@@ -1,9 +1,7 @@
 //! The broker through its handle, with a scripted subscriber and the embedded engine.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod clock;
 mod crash;
-mod delivery;
 mod embedded;
-mod operating;
-mod publishing;
 mod script;

@@ -26,7 +26,6 @@ pub(crate) type Answer = Box<dyn Fn(&Parcel) -> Outcome + Send + Sync>;
 pub(crate) struct Seen {
     pub(crate) id: String,
     pub(crate) attempt: u32,
-    pub(crate) token: String,
     pub(crate) at: tokio::time::Instant,
 }
 
@@ -34,21 +33,11 @@ pub(crate) struct Seen {
 pub(crate) struct Script {
     answer: Mutex<HashMap<String, Answer>>,
     seen: Mutex<Vec<(String, Seen)>>,
-    batches: Mutex<Vec<usize>>,
-    /// How long each delivery takes.
-    pub(crate) takes: Mutex<Duration>,
-    now: watch::Sender<(usize, usize)>,
 }
 
 impl Script {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            answer: Mutex::default(),
-            seen: Mutex::default(),
-            batches: Mutex::default(),
-            takes: Mutex::default(),
-            now: watch::Sender::new((0, 0)),
-        })
+        Arc::new(Self { answer: Mutex::default(), seen: Mutex::default() })
     }
 
     /// From now on this subscription answers so.
@@ -81,39 +70,20 @@ impl Script {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
-
-    pub(crate) fn batches(&self) -> Vec<usize> {
-        self.batches.lock().unwrap().clone()
-    }
-
-    /// The most deliveries that were under way at once.
-    pub(crate) fn most_at_once(&self) -> usize {
-        self.now.borrow().1
-    }
 }
 
 #[async_trait]
 impl Deliver for Script {
     async fn deliver(&self, delivery: Delivery) -> Vec<Outcome> {
-        self.now.send_modify(|(now, most)| {
-            *now += 1;
-            *most = (*most).max(*now);
-        });
         let name = delivery.subscription.name.to_string();
-        self.batches.lock().unwrap().push(delivery.parcels.len());
         let at = tokio::time::Instant::now();
         {
             let mut seen = self.seen.lock().unwrap();
             for parcel in &delivery.parcels {
-                let (id, token) = (parcel.event.id().to_owned(), parcel.token.clone());
-                seen.push((name.clone(), Seen { id, attempt: parcel.attempt, token, at }));
+                let id = parcel.event.id().to_owned();
+                seen.push((name.clone(), Seen { id, attempt: parcel.attempt, at }));
             }
         }
-        let takes = *self.takes.lock().unwrap();
-        if !takes.is_zero() {
-            tokio::time::sleep(takes).await;
-        }
-        self.now.send_modify(|(now, _)| *now -= 1);
         let answers = self.answer.lock().unwrap();
         let answer = answers.get(&name);
         delivery.parcels.iter().map(|parcel| answer.map_or(Outcome::Ack, |answer| answer(parcel))).collect()

@@ -131,6 +131,34 @@ pub(super) async fn a_batch_holds_one_event_per_key(bench: Bench) {
     world.stop().await;
 }
 
+pub(super) async fn a_batch_that_is_large_enough_does_not_wait_and_one_event_may_be_larger_than_a_batch(bench: Bench) {
+    let mut spec = batched(&bench, 100);
+    spec.batch = spec.batch.map(|rule| BatchRule { bytes: 4000, ..rule });
+    let world = bench.broker(vec![spec]).await;
+    let large = |(id, bytes): (&str, usize)| {
+        let event = Event::builder(id, "/test", "t").data("x".repeat(bytes));
+        event.build().expect("an event")
+    };
+    let sizes = [("a", 1500), ("b", 1500), ("c", 1500), ("d", 9000), ("e", 3000), ("f", 1000)];
+    world.publish_all(sizes.map(large).into()).await;
+    world.saw("s", 6).await;
+    assert_eq!((world.script.batches(), world.ids("s").concat()), (vec![2, 1, 1, 1, 1], "abcdef".to_owned()));
+    world.stop().await;
+}
+
+pub(super) async fn without_order_events_of_a_key_do_not_wait_for_each_other(bench: Bench) {
+    let world = bench.broker(vec![SubscriptionSpec { ordered: false, ..bench.spec("s") }]).await;
+    let after = Some(Duration::from_millis(500));
+    world.answers("s", move |parcel| match (parcel.event.id(), parcel.attempt) {
+        ("a1", 1) => Outcome::Retry { refusal: Refusal::of("later"), after },
+        _ => Outcome::Ack,
+    });
+    world.publish_all([("a1", "a"), ("a2", "a"), ("a3", "a")].map(|(id, key)| event(id, key)).into()).await;
+    world.saw("s", 4).await;
+    assert_eq!(world.ids("s"), ["a1", "a2", "a3", "a1"]);
+    world.stop().await;
+}
+
 pub(super) async fn an_event_that_was_accepted_is_acknowledged_later_by_its_token_and_only_once(bench: Bench) {
     let world = bench.broker(vec![bench.spec("s")]).await;
     world.answers("s", |_| Outcome::Accepted);

@@ -86,6 +86,8 @@ macro_rules! with_event_cases {
                 a_batch_is_sent_when_it_is_full_or_when_its_first_event_has_waited,
                 each_item_of_a_batch_has_its_own_outcome_and_a_missing_one_is_a_failure,
                 a_batch_holds_one_event_per_key,
+                a_batch_that_is_large_enough_does_not_wait_and_one_event_may_be_larger_than_a_batch,
+                without_order_events_of_a_key_do_not_wait_for_each_other,
                 an_event_that_was_accepted_is_acknowledged_later_by_its_token_and_only_once,
                 an_accepted_event_whose_lease_ends_is_delivered_again,
                 a_new_subscription_begins_with_the_oldest_or_with_the_next_event,
