@@ -5,7 +5,9 @@
 //!
 //! Absent: no module here decides anything that is not about its engine, and no module knows another.
 //!
-//! Map: [`postgres`] (a database and a role per service on a PostgreSQL server, and outboxes in them).
+//! Map: [`nats`] (topics on a NATS server with JetStream), [`postgres`] (a database and a role per service on a PostgreSQL server, and outboxes in them).
 
+#[cfg(feature = "nats")]
+pub mod nats;
 #[cfg(feature = "postgres")]
 pub mod postgres;
