@@ -2,7 +2,7 @@
 //!
 //! Language toolchains are the reader's own choice and are only looked at. Real servers and the browser are installed
 //! with apt when they are missing and this user may; otherwise one line says what is missing and what to type. Debian's
-//! PostgreSQL would start a server of its own when it is installed: the tests start theirs, so that one is kept from it.
+//! PostgreSQL and NATS would start servers of their own when they are installed: the tests start theirs, so these are kept from it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -40,6 +40,11 @@ const PACKAGES: &[Package] = &[
         packages: &["python3-venv"],
     },
     Package { what: "PostgreSQL's server", is_there: has_postgres, packages: &["postgresql"] },
+    Package {
+        what: "NATS's server",
+        is_there: || on_path(&["nats-server"]) || is_file("/usr/sbin/nats-server"),
+        packages: &["nats-server"],
+    },
     Package { what: "Chromium", is_there: || on_path(BROWSERS), packages: &["chromium"] },
 ];
 
