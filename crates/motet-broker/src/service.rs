@@ -69,6 +69,8 @@ struct Subscription {
     commands: mpsc::Sender<Command>,
     next_letter: AtomicU64,
     letters: AtomicU64,
+    /// Closed when its loop has ended and how far it came is on disk.
+    ended: watch::Receiver<()>,
 }
 
 /// What a subscription's loop is asked for.

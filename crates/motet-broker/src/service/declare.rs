@@ -22,7 +22,7 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// So many orders may wait for a subscription's loop.
 const COMMANDS: usize = 256;
@@ -61,7 +61,8 @@ impl Handle {
         for subscription in gone {
             // A loop that has ended already needs no order to end.
             let _ = subscription.commands.send(Command::Stop).await;
-            subscription.commands.closed().await;
+            // Whoever is declared again reads how far it was: that has to be on disk by then.
+            let _ = subscription.ended.clone().changed().await;
         }
         for spec in declaration.subscriptions {
             core.declare_subscription(spec).await?;
@@ -114,6 +115,7 @@ impl Core {
         let machine = Machine::new(Arc::clone(&spec), self.config.caps, fastrand::u64(..), checkpoint, retries);
         let head = self.transport.head(&spec.topic)?;
         let (commands, orders) = mpsc::channel(COMMANDS);
+        let (running, ended) = watch::channel(());
         let name = spec.name.clone();
         let subscription = Arc::new(Subscription {
             id,
@@ -121,10 +123,14 @@ impl Core {
             commands,
             next_letter: AtomicU64::new(next_letter),
             letters: AtomicU64::new(letters),
+            ended,
         });
         self.subscriptions.write().insert(name, Arc::clone(&subscription));
         let runner = runner::Runner::new(Arc::clone(self), subscription, machine, head, orders);
-        self.group.spawn(Kind::ContextLoop, "subscription", runner.run());
+        self.group.spawn(Kind::ContextLoop, "subscription", async move {
+            runner.run().await;
+            drop(running);
+        });
         Ok(())
     }
 
