@@ -50,6 +50,8 @@ const ROOM_WAIT: Duration = Duration::from_secs(2);
 /// The engine in this process.
 pub struct Embedded {
     store: Store,
+    /// What the names of its keyspaces begin with.
+    prefix: &'static str,
     index: motet_store::Keyspace,
     place: PathBuf,
     logs: RwLock<HashMap<TopicName, Arc<Log>>>,
@@ -58,8 +60,14 @@ pub struct Embedded {
 impl Embedded {
     /// The engine on a store; `place` is for people: where its files are.
     pub fn new(store: Store, place: impl Into<PathBuf>) -> Result<Self, BrokerError> {
-        let index = store.keyspace("embedded.index", Shape::Index)?;
-        Ok(Self { store, index, place: place.into(), logs: RwLock::default() })
+        Self::within(store, place, "")
+    }
+
+    /// The engine on a part of a store: all its keyspaces have names that begin with `prefix`. For an engine that keeps a log of what it
+    /// receives beside whatever the embedded engine has kept there. The prefix must not begin with `topic.` or `embedded.`.
+    pub fn within(store: Store, place: impl Into<PathBuf>, prefix: &'static str) -> Result<Self, BrokerError> {
+        let index = store.keyspace(&format!("{prefix}embedded.index"), Shape::Index)?;
+        Ok(Self { store, prefix, index, place: place.into(), logs: RwLock::default() })
     }
 
     fn log(&self, topic: &TopicName) -> Result<Arc<Log>, TransportError> {
@@ -89,8 +97,9 @@ impl Transport for Embedded {
         if self.logs.read().contains_key(&topic.name) {
             return Ok(());
         }
-        let (store, index, name) = (self.store.clone(), self.index.clone(), topic.name.clone());
-        let log = blocking(move || Log::open(&store, index, name)).await?;
+        let (store, prefix, index) = (self.store.clone(), self.prefix, self.index.clone());
+        let name = topic.name.clone();
+        let log = blocking(move || Log::open(&store, prefix, index, name)).await?;
         self.logs.write().entry(topic.name.clone()).or_insert_with(|| Arc::new(log));
         Ok(())
     }

@@ -51,12 +51,12 @@ struct Line {
 }
 
 impl Log {
-    pub(super) fn open(store: &Store, index: Keyspace, topic: TopicName) -> Result<Self, TransportError> {
+    pub(super) fn open(store: &Store, prefix: &str, index: Keyspace, topic: TopicName) -> Result<Self, TransportError> {
         let unavailable = |error: motet_store::OpenError| TransportError::Unavailable {
             engine: "embedded".to_owned(),
             reason: error.to_string().into(),
         };
-        let events = store.keyspace(&format!("topic.{topic}"), Shape::Log).map_err(unavailable)?;
+        let events = store.keyspace(&format!("{prefix}topic.{topic}"), Shape::Log).map_err(unavailable)?;
         let writer = Writer { next: 0, total: 0, indexed_at: None, indexed_total: 0 };
         let head = Arc::new(watch::Sender::new(Position(0)));
         let log = Self { topic, events, index, writer: Mutex::new(writer), head, first: AtomicU64::new(0) };
