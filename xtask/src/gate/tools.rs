@@ -2,7 +2,7 @@
 //!
 //! Language toolchains are the reader's own choice and are only looked at. Real servers and the browser are installed
 //! with apt when they are missing and this user may; otherwise one line says what is missing and what to type. Debian's
-//! PostgreSQL would start a server of its own when it is installed: the tests start theirs, so that one is kept from it.
+//! PostgreSQL and RabbitMQ would start servers of their own when they are installed: the tests start theirs, so these are kept from it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -40,6 +40,7 @@ const PACKAGES: &[Package] = &[
         packages: &["python3-venv"],
     },
     Package { what: "PostgreSQL's server", is_there: has_postgres, packages: &["postgresql"] },
+    Package { what: "RabbitMQ's server", is_there: has_rabbitmq, packages: &["rabbitmq-server"] },
     Package { what: "Chromium", is_there: || on_path(BROWSERS), packages: &["chromium"] },
 ];
 
@@ -196,6 +197,12 @@ fn has_postgres() -> bool {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let is_server = |folder: &Path| folder.join("bin/initdb").is_file() && folder.join("bin/postgres").is_file();
     versions.into_iter().any(|version| is_server(&version.path())) || on_path(&["initdb"]) && on_path(&["postgres"])
+}
+
+/// The script inside the package, which runs as any user.
+fn has_rabbitmq() -> bool {
+    let versions = std::fs::read_dir("/usr/lib/rabbitmq/lib").into_iter().flatten().flatten();
+    versions.into_iter().any(|version| version.path().join("sbin/rabbitmq-server").is_file())
 }
 
 #[cfg(test)]
