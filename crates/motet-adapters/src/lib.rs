@@ -5,7 +5,11 @@
 //!
 //! Absent: no module here decides anything that is not about its engine, and no module knows another.
 //!
-//! Map: [`postgres`] (a database and a role per service on a PostgreSQL server, and outboxes in them).
+//! Map: [`postgres`] (a database and a role per service on a PostgreSQL server, and outboxes in them) · [`rabbitmq`] (topics as
+//! queues of a RabbitMQ server).
 
 #[cfg(feature = "postgres")]
 pub mod postgres;
+
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
