@@ -112,19 +112,19 @@ fn own_id(properties: &BasicProperties) -> Option<MessageId> {
 }
 
 /// Reads a message. `place` is what the exchange is called, `at` where the message will stand in the log.
-pub(super) fn read(message: Message, spec: &TopicSpec, place: &str, at: u64, now: Time) -> Arrival {
-    let (mut mark, own) = mark(&message);
+pub(super) fn read(message: &Message, spec: &TopicSpec, place: &str, at: u64, now: Time) -> Arrival {
+    let (mut mark, own) = mark(message);
     let headers = message.properties.headers().clone().unwrap_or_default();
     let number = |name: &str| match headers.inner().get(name) {
         Some(AMQPValue::LongLongInt(number)) if own.is_some() => Some(number.cast_unsigned()),
         _ => None,
     };
-    let event = match cloud_event(&message, &headers) {
+    let event = match cloud_event(message, &headers) {
         Some(event) => {
             mark = mark.or_else(|| Some(Mark::of(&[b"event", event.source().as_bytes(), event.id().as_bytes()])));
             event
         }
-        None => plain(&message, place, at),
+        None => plain(message, place, at),
     };
     let key = if own.is_some() { number(KEY) } else { key::of(&event, spec.key.as_ref()) };
     let entry = Entry { event, key, published_at: number(PUBLISHED_AT).map_or(now, Time) };

@@ -127,10 +127,9 @@ impl Reader {
                 properties: delivery.properties,
                 body: delivery.data.into(),
             };
-            let redelivered = message.redelivered;
-            let arrival = message::read(message, &spec, self.topic.names.topic.as_str(), next, self.clock.now());
+            let arrival = message::read(&message, &spec, self.topic.names.topic.as_str(), next, self.clock.now());
             // A foreign publisher may repeat an id on purpose; at a second delivery it is the same message.
-            let counts = arrival.own.is_some() || redelivered;
+            let counts = arrival.own.is_some() || message.redelivered;
             if let Some(mark) = arrival.mark
                 && (self.recent.knows(mark) || !marks.insert(mark))
                 && counts

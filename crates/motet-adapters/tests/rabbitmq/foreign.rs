@@ -7,7 +7,7 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 
-async fn publish(channel: &Channel, exchange: &str, body: &[u8], properties: BasicProperties) {
+pub(super) async fn publish(channel: &Channel, exchange: &str, body: &[u8], properties: BasicProperties) {
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let sent = channel.basic_publish(exchange.into(), "any.key".into(), options, body, properties).await.unwrap();
     let confirmed = sent.await.unwrap();
@@ -20,6 +20,22 @@ fn headers(pairs: &[(&str, &str)]) -> BasicProperties {
         table.insert((*name).into(), AMQPValue::LongString((*value).into()));
     }
     BasicProperties::default().with_headers(table)
+}
+
+/// As the SDKs for AMQP write an event.
+pub(super) fn cloud_event(event: &Event) -> BasicProperties {
+    let pairs: Vec<(String, String)> =
+        event.attributes().map(|(name, value)| (format!("cloudEvents:{name}"), value.to_string())).collect();
+    let pairs: Vec<(&str, &str)> = pairs
+        .iter()
+        .filter(|(name, _)| name != "cloudEvents:datacontenttype")
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let properties = headers(&pairs);
+    match event.content_type() {
+        Some(given) => properties.with_content_type(given.into()),
+        None => properties,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
