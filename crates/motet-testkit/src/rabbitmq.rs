@@ -19,6 +19,8 @@ const USER: &str = "motet";
 const PASSWORD: &str = "secret-of-a-throw-away-node";
 /// A node starts in about seven seconds on two cores that do nothing else.
 const START_LIMIT: Duration = Duration::from_secs(120);
+/// New queues are on disk after about three seconds.
+const WRITTEN_LIMIT: Duration = Duration::from_secs(20);
 
 /// Why there is no server, in one line that says what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +42,10 @@ pub struct RabbitMq {
 
 /// What the thread that owns the server is told.
 enum Order {
-    /// End it as a power cut would.
+    /// End it as `kill -9` does.
     Kill(mpsc::Sender<Result<(), Unavailable>>),
+    /// `rabbitmqctl`.
+    Control(Vec<&'static str>, mpsc::Sender<Result<(), Unavailable>>),
     /// Start it again on the same data and ports.
     Start(mpsc::Sender<Result<(), Unavailable>>),
 }
@@ -67,8 +71,12 @@ impl RabbitMq {
             while let Ok(order) = inbox.recv() {
                 match order {
                     Order::Kill(done) => {
+                        node.wait_until_queues_are_on_disk();
                         end(&mut node.server);
                         let _ = done.send(Ok(()));
+                    }
+                    Order::Control(arguments, done) => {
+                        let _ = done.send(node.control(&arguments).map_err(Unavailable));
                     }
                     Order::Start(done) => {
                         let _ = done.send(node.serve().map_err(Unavailable));
@@ -115,7 +123,13 @@ impl RabbitMq {
         format!("amqp://{USER}:{PASSWORD}@127.0.0.1:{port}/%2f")
     }
 
-    /// Ends the server as a power cut would, and returns when it is gone.
+    /// Has the server take no messages, as it does when it has too little memory; or take them again. Blocks for about two seconds.
+    pub fn block(&self, is_blocked: bool) {
+        let watermark = if is_blocked { "0.000001" } else { "0.9" };
+        self.order(|done| Order::Control(vec!["set_vm_memory_high_watermark", watermark], done));
+    }
+
+    /// Ends the server as `kill -9` does, and returns when it is gone. Waits before, if need be, until queues that were just made are on disk.
     pub fn kill(&self) {
         self.order(Order::Kill);
     }
@@ -125,7 +139,7 @@ impl RabbitMq {
         self.order(Order::Start);
     }
 
-    /// Ends it as a power cut would and starts it again. Blocks for about seven seconds.
+    /// Ends it as `kill -9` does and starts it again. Blocks for about seven seconds.
     pub fn restart(&self) {
         self.kill();
         self.revive();
@@ -198,6 +212,36 @@ impl Node {
         Err(last)
     }
 
+    /// RabbitMQ 3 holds back what it writes down of a new queue for three seconds. Killed within them, it makes another queue of that name, which
+    /// never answers anybody. No client can do anything about it, so no test is to meet it.
+    fn wait_until_queues_are_on_disk(&self) {
+        let node = node_name(self.ports);
+        let place = self.home.path().join("data").join(&node).join("quorum").join(&node);
+        let is_written = || {
+            let names = fs::read(place.join("names.dets")).unwrap_or_default();
+            let queues = fs::read_dir(&place).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir());
+            let mut names_of_queues = queues.map(|entry| entry.file_name().into_encoded_bytes());
+            names_of_queues.all(|name| names.windows(name.len()).any(|window| window == name))
+        };
+        let until = Instant::now() + WRITTEN_LIMIT;
+        while !is_written() && Instant::now() < until {
+            thread::park_timeout(Duration::from_millis(50));
+        }
+    }
+
+    fn control(&self, arguments: &[&str]) -> Result<(), String> {
+        let output = bound_to_this_thread(self.script.with_file_name("rabbitmqctl"))
+            .args(["--node", &node_name(self.ports)])
+            .args(arguments)
+            .env("HOME", self.home.path())
+            .env("ERL_EPMD_PORT", self.ports.epmd.to_string())
+            .current_dir(self.home.path())
+            .stderr(Stdio::piped())
+            .output()
+            .map_err(|error| format!("could not run rabbitmqctl: {error}"))?;
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+    }
+
     fn serve(&mut self) -> Result<(), String> {
         end(&mut self.server);
         self.server = serve(&self.script, self.home.path(), self.ports)?;
@@ -228,7 +272,7 @@ fn serve(script: &Path, home: &Path, ports: Ports) -> Result<Child, String> {
     let errors = output.try_clone().map_err(|error| error.to_string())?;
     let mut server = bound_to_this_thread(script)
         .env("HOME", home)
-        .env("RABBITMQ_NODENAME", format!("motet{}@localhost", ports.client))
+        .env("RABBITMQ_NODENAME", node_name(ports))
         .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
         .env("RABBITMQ_NODE_PORT", ports.client.to_string())
         .env("RABBITMQ_DIST_PORT", ports.distribution.to_string())
@@ -262,6 +306,10 @@ fn serve(script: &Path, home: &Path, ports: Ports) -> Result<Child, String> {
         thread::park_timeout(Duration::from_millis(20));
     }
     Ok(server)
+}
+
+fn node_name(ports: Ports) -> String {
+    format!("motet{}@localhost", ports.client)
 }
 
 /// As `kill -9` does.
