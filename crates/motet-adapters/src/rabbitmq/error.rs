@@ -28,6 +28,10 @@ pub(super) enum Trouble {
     )]
     Mismatch { what: String, said: String },
     #[error(
+        "queue `{0}` does not answer, though its server does. In a cluster most of its nodes may be away. RabbitMQ 3 leaves such a queue when it is killed within seconds after the queue was made: then delete it with `rabbitmqctl delete_queue`, and Motet makes it anew"
+    )]
+    Stuck(String),
+    #[error(
         "the user may not do that: {0}. Give it the permissions to configure, write and read what begins with the system's name"
     )]
     Forbidden(String),

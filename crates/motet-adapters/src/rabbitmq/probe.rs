@@ -45,7 +45,8 @@ async fn ask(address: &Address) -> Result<(String, String), Trouble> {
     let unreachable = |error: io::Error| Trouble::Unreachable(error.to_string());
     let runtime = lapin::runtime::default_runtime().map_err(|error| Trouble::Lost(error.to_string()))?;
     let mut stream = address.uri().connect_async(&runtime).await.map_err(unreachable)?;
-    let lost = |error: io::Error| Trouble::NotRabbit(format!("it closed the connection ({error})"));
+    // What stands before a server that does not run yet does that too.
+    let lost = |error: io::Error| Trouble::Unreachable(format!("the connection is taken and closed: {error}"));
     stream.write_all(GREETING).await.map_err(lost)?;
     stream.flush().await.map_err(lost)?;
     let mut head = [0; 7];

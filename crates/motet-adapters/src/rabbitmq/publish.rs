@@ -64,7 +64,7 @@ pub(super) async fn append(topic: &Topic, room: &Room, entries: &[Entry]) -> Res
             Err(_) => {
                 // Confirmations that nobody waits for would stay in the channel's books.
                 topic.leave_publisher().await;
-                return Err(unknown(topic.link.trouble().or(last)));
+                return Err(unknown(topic.link.trouble().or(last).or_else(|| topic.reader_trouble())));
             }
         }
         // They may have come back although the confirmation did not.

@@ -36,6 +36,8 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 pub(super) const MESSAGE_BYTES_MAX: usize = 16 << 20;
 /// How long the server may take for one step.
 const STEP_LIMIT: Duration = Duration::from_secs(10);
+/// The step that the queue itself answers, and not only its server.
+const CONSUME_LIMIT: Duration = Duration::from_secs(7);
 const BACKOFF: Backoff = Backoff { initial: Duration::from_millis(100), max: Duration::from_secs(5), factor: 2.0 };
 /// One that read for longer than this begins with short pauses again.
 const LONG_LIFE: Duration = Duration::from_secs(10);
@@ -103,7 +105,12 @@ impl Reader {
         }
         channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
         let (queue, tag) = (self.topic.names.topic.clone(), ShortString::default());
-        Ok(channel.basic_consume(queue, tag, BasicConsumeOptions::default(), FieldTable::default()).await?)
+        let consuming =
+            channel.basic_consume(queue.clone(), tag, BasicConsumeOptions::default(), FieldTable::default());
+        match tokio::time::timeout(CONSUME_LIMIT, consuming).await {
+            Ok(consumer) => Ok(consumer?),
+            Err(_) => Err(Trouble::Stuck(queue.to_string())),
+        }
     }
 
     /// Into the log, then acknowledged.
