@@ -4,6 +4,8 @@
 
 mod conformance;
 mod foreign;
+mod outages;
+mod refusals;
 
 use lapin::{Channel, Connection, ConnectionProperties};
 use motet_adapters::rabbitmq::{Rabbit, Settings};
