@@ -15,6 +15,10 @@ pub(super) enum Trouble {
     Unreachable(String),
     #[error("it does not answer like RabbitMQ: {0}. Give the port of AMQP, which is 5672 or, with TLS, 5671")]
     NotRabbit(String),
+    #[error(
+        "TLS with it fails ({0}): the port has to be the one for TLS, by default 5671, and the certificate has to be from an authority that this machine trusts (the variable SSL_CERT_FILE names another file of them)"
+    )]
+    Tls(String),
     #[error("it is {product} {version}, and RabbitMQ {least} or newer is needed: {why}")]
     TooOld { product: String, version: String, least: &'static str, why: &'static str },
     #[error("user `{user}` is refused: check user and password in the address{hint}")]
@@ -58,6 +62,7 @@ impl Trouble {
             self,
             Self::Address(_)
                 | Self::NotRabbit(_)
+                | Self::Tls(_)
                 | Self::TooOld { .. }
                 | Self::Login { .. }
                 | Self::Vhost(_)

@@ -42,7 +42,10 @@ pub(super) async fn probe(address: &Address, limit: Duration) -> Result<Server, 
 
 /// Product and version.
 async fn ask(address: &Address) -> Result<(String, String), Trouble> {
-    let unreachable = |error: io::Error| Trouble::Unreachable(error.to_string());
+    let unreachable = |error: io::Error| match error.kind() {
+        io::ErrorKind::InvalidData => Trouble::Tls(error.to_string()),
+        _ => Trouble::Unreachable(error.to_string()),
+    };
     let runtime = lapin::runtime::default_runtime().map_err(|error| Trouble::Lost(error.to_string()))?;
     let mut stream = address.uri().connect_async(&runtime).await.map_err(unreachable)?;
     // What stands before a server that does not run yet does that too.
@@ -57,8 +60,7 @@ async fn ask(address: &Address) -> Result<(String, String), Trouble> {
         return Err(Trouble::NotRabbit("it speaks another version of AMQP".to_owned()));
     }
     if kind != 1 || size > FRAME_BYTES_MAX {
-        let begin: String = head.iter().map(|byte| char::from(*byte)).filter(|letter| !letter.is_control()).collect();
-        return Err(Trouble::NotRabbit(format!("it began with `{begin}`")));
+        return Err(Trouble::NotRabbit(format!("it began with `{}`", head.escape_ascii())));
     }
     let mut frame = vec![0; size];
     stream.read_exact(&mut frame).await.map_err(lost)?;

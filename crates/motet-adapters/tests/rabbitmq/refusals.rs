@@ -84,6 +84,13 @@ async fn what_is_no_rabbitmq_is_called_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tls_to_a_port_without_it_is_said_at_once() {
+    let Some(server) = server() else { return };
+    let error = refusal(format!("amqps://motet:hunter2@127.0.0.1:{}", server.port())).await;
+    assert!(error.contains("TLS with it fails") && error.contains("5671"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_says_nothing_is_given_up() {
     let (address, group) = impostor(None).await;
     let began = Instant::now();
