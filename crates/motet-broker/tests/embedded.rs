@@ -1,7 +1,7 @@
 //! The conformance suite of the events engines, over the embedded one.
 
 use async_trait::async_trait;
-use motet_broker::{Embedded, Transport};
+use motet_broker::{Embedded, Transport, engine::Support};
 use motet_kernel::task::TaskGroup;
 use motet_store::Store;
 use motet_testkit::events::{Engine, Server};
@@ -17,6 +17,10 @@ impl Engine for InProcess {
 
     async fn open(&self, store: &Store, _: &TaskGroup) -> Arc<dyn Transport> {
         Arc::new(Embedded::new(store.clone(), "in a test").unwrap())
+    }
+
+    fn support(&self) -> &[Support] {
+        motet_broker::embedded::SUPPORT
     }
 
     fn is_remote(&self) -> bool {

@@ -5,30 +5,41 @@
 //! rest of the product sees. A case knows nothing of an engine but what [`Engine`] says.
 //!
 //! Cases run side by side on one server, in real time: each uses names that no other case and no earlier run uses, and waits for what it
-//! wants to see, up to [`LIMIT`]. Cases that cut connections or kill the server get one of their own ([`Server::Own`]).
+//! wants to see, up to [`LIMIT`]. Cases that cut connections or kill the server say so ([`Server`]).
 //!
 //! An engine's test is two lines; each case becomes a test of its own:
 //!
-//! ```ignore
+//! ```text
 //! async fn engine(server: Server) -> Option<Arc<dyn Engine>> { … }
 //! motet_testkit::event_conformance!(engine);
 //! ```
 //!
 //! Map: [`Engine`] · [`CASES`] · `bench` (names, the store, the bare port) · `world` (a broker with its subscriber) · `script` (the
-//! subscriber) · `list` (the names of all cases)
-//! · cases by what they look at: `appending`, …
+//! subscriber) · `list` (the names of all cases) · cases at the port: `appending`, `content`, `reading`, `keeping`; through the broker:
+//! `publishing`, `delivery`, `failing`, `pulling`, `operating`, `foreign`; and when things die: `survival`
 
 mod appending;
 mod bench;
+mod content;
 mod delivery;
+mod failing;
+mod foreign;
+mod keeping;
 mod list;
+mod operating;
+mod publishing;
+mod pulling;
+mod reading;
 mod script;
 mod survival;
 mod world;
 
 use async_trait::async_trait;
 use bench::Bench;
-use motet_broker::{Event, TopicName, Transport};
+use motet_broker::{
+    Event, TopicName, Transport,
+    engine::{By, Capability, Support, find},
+};
 use motet_kernel::task::TaskGroup;
 use motet_store::Store;
 use std::{future::Future, io::Write, pin::Pin, sync::Arc, time::Duration};
@@ -60,17 +71,18 @@ pub trait Engine: Send + Sync + 'static {
     /// All connections break, and none is made, until [`Engine::heal`]. What was sent may or may not have arrived.
     async fn cut(&self) {}
 
-    /// Connections can be made again.
+    /// Connections stay open, and nothing arrives any more, until [`Engine::heal`]: how a server that hangs looks from outside.
+    async fn hold(&self) {}
+
+    /// The network is whole again.
     async fn heal(&self) {}
 
     /// The server is killed (`kill -9`) and started again on the same data and address. Ready when it returns.
     async fn restart(&self) {}
 
-    /// Why this engine cannot keep the rule of this name, if `motet engines` says so. Such a case is skipped, and says why.
-    fn unsupported(&self, case: &str) -> Option<&str> {
-        let _ = case;
-        None
-    }
+    /// The engine's table, as `motet engines` prints it. A case that needs what nobody keeps there is skipped, and says why; there is no
+    /// other way to skip one.
+    fn support(&self) -> &[Support];
 
     /// Publishes into a topic (which exists) as a program would that has never heard of Motet, with the engine's plain client. False
     /// where there is no such way.
@@ -94,7 +106,9 @@ pub enum Foreign<'a> {
 pub enum Server {
     /// One that other cases use at the same time.
     Shared,
-    /// One that nobody else uses: its connections will be cut, and it will be killed.
+    /// One that other cases may use too, over connections that only this case uses: [`Engine::cut`] will cut them.
+    Proxied,
+    /// One that nobody else uses: it will be killed.
     Own,
 }
 
@@ -103,14 +117,24 @@ pub enum Server {
 pub struct Case {
     /// The rule, as a sentence.
     pub name: &'static str,
-    /// What it needs.
+    /// Where it runs.
     pub server: Server,
+    /// What the engine has to keep, by itself or with Motet's help.
+    pub needs: &'static [Capability],
     run: fn(Bench) -> Running,
 }
 
 type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+// The groups of the list name what they need without a path.
+use Capability::{OtherPublishers, ReplayByPosition, ReplayByTime, RetentionBySize, RetentionByTime};
 crate::with_event_cases!(event_case_list);
+
+/// What the case needs and nobody keeps.
+fn missing<'a>(case: &Case, engine: &'a dyn Engine) -> Option<&'a Support> {
+    let support = case.needs.iter().filter_map(|need| find(engine.support(), *need));
+    support.into_iter().find(|support| support.by == By::Nobody)
+}
 
 /// Runs one case on its own runtime. Panics with what was seen instead of what the rule says. Where there is no engine, the case is
 /// skipped; whoever gives none has said why.
@@ -123,8 +147,9 @@ where
     let runtime = runtime.expect("threads for a runtime");
     runtime.block_on(async {
         let Some(engine) = engine(case.server).await else { return };
-        if let Some(why) = engine.unsupported(name) {
-            let _ = writeln!(std::io::stderr(), "skipped over {}: {name}: {why}", engine.name());
+        if let Some(support) = missing(case, &*engine) {
+            let (over, what, why) = (engine.name(), support.capability, support.note);
+            let _ = writeln!(std::io::stderr(), "skipped over {over}, which has no {what}: {name}: {why}");
             return;
         }
         let done = tokio::time::timeout(CASE_LIMIT, (case.run)(Bench::new(engine))).await;

@@ -4,10 +4,10 @@ use super::{CALL_LIMIT, Engine, LIMIT};
 use motet_broker::{
     Entry, Event, Limits, Position, Retry, Stored, SubscriptionName, SubscriptionSpec, Time, TopicName, TopicSpec,
     Transport,
-    port::{Ends, TransportError},
+    port::{Ends, Note, TransportError},
 };
 use motet_kernel::{backoff::Backoff, clock, task::TaskGroup};
-use motet_store::{Options, Store};
+use motet_store::{Batch, Keyspace, Options, Shape, Store};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -126,6 +126,7 @@ impl Port {
         answered(self.transport.ensure(topic)).await.unwrap_or_else(|error| panic!("ensure {}: {error}", topic.name));
     }
 
+    /// Appends to `t`, and waits until that can be read.
     pub(super) async fn append(&self, entries: Vec<Entry>) -> Vec<Position> {
         self.append_to(&self.topic, entries).await
     }
@@ -134,6 +135,11 @@ impl Port {
         let count = entries.len();
         let positions = self.try_append(topic, entries).await.unwrap_or_else(|error| panic!("append: {error}"));
         assert_eq!(positions.len(), count, "a position for each entry");
+        let mut head = self.transport.head(topic).expect("a head");
+        if let Some(last) = positions.last() {
+            let there = timeout(LIMIT, head.wait_for(|head| head > last)).await;
+            there.expect("the head moves behind what was appended").expect("the head lives as long as the transport");
+        }
         positions
     }
 
@@ -143,6 +149,21 @@ impl Port {
         entries: Vec<Entry>,
     ) -> Result<Vec<Position>, TransportError> {
         answered(self.transport.append(topic, entries, None)).await
+    }
+
+    /// The same with a note.
+    pub(super) async fn append_noting(
+        &self,
+        entries: Vec<Entry>,
+        batch: Batch,
+    ) -> Result<Vec<Position>, TransportError> {
+        let note = Note::new(self.store.clone(), batch);
+        answered(self.transport.append(&self.topic, entries, Some(note))).await
+    }
+
+    /// A keyspace of the broker's store.
+    pub(super) fn keyspace(&self, name: &str) -> Keyspace {
+        self.store.keyspace(name, Shape::Index).expect("a keyspace")
     }
 
     pub(super) async fn read(&self, from: Position, limits: Limits) -> Vec<Stored> {

@@ -29,6 +29,7 @@ pub(super) struct Script {
     seen: Mutex<HashMap<SubscriptionName, Vec<Seen>>>,
     batches: Mutex<Vec<usize>>,
     takes: Mutex<Duration>,
+    forgotten: Mutex<Option<String>>,
     /// How many deliveries are under way, and the most that were.
     at_once: Mutex<(usize, usize)>,
     /// How much was seen in all.
@@ -53,6 +54,11 @@ impl Script {
     /// From now on each delivery takes so long.
     pub(super) fn takes(&self, duration: Duration) {
         *lock(&self.takes) = duration;
+    }
+
+    /// The first answer to a delivery that ends with this event leaves it out.
+    pub(super) fn forgets(&self, id: &str) {
+        *lock(&self.forgotten) = Some(id.to_owned());
     }
 
     pub(super) fn seen(&self, subscription: &SubscriptionName) -> Vec<Seen> {
@@ -110,6 +116,9 @@ impl Deliver for Script {
         }
         lock(&self.at_once).0 -= 1;
         let answer = lock(&self.answers).get(name).cloned();
-        delivery.parcels.iter().map(|parcel| answer.as_ref().map_or(Outcome::Ack, |answer| answer(parcel))).collect()
+        let last = delivery.parcels.last().map(|parcel| parcel.event.id().to_owned());
+        let forgotten = lock(&self.forgotten).take_if(|id| last.as_ref() == Some(id));
+        let answered = &delivery.parcels[..delivery.parcels.len() - usize::from(forgotten.is_some())];
+        answered.iter().map(|parcel| answer.as_ref().map_or(Outcome::Ack, |answer| answer(parcel))).collect()
     }
 }

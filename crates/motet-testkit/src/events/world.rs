@@ -7,11 +7,14 @@ use super::{
 };
 use motet_broker::{
     Broker, Config, Declaration, Event, Handle, Outcome, Parcel, Receipt, SubscriptionSpec, SubscriptionStatus,
-    TopicSpec, TopicStatus, Transport,
+    TopicSpec, TopicStatus, Transport, port::Ends,
 };
 use motet_kernel::task::TaskGroup;
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -22,6 +25,8 @@ pub(super) struct World<'a> {
     pub(super) script: Arc<Script>,
     pub(super) transport: Arc<dyn Transport>,
     group: TaskGroup,
+    /// Everything that was published stands below this position.
+    published: AtomicU64,
 }
 
 impl Bench {
@@ -51,7 +56,7 @@ impl Bench {
         let transport = self.engine.open(&store, &group).await;
         let handle = Broker::start(config, store, Arc::clone(&transport), script.clone(), &group);
         let handle = handle.unwrap_or_else(|error| panic!("the broker does not start: {error}"));
-        let world = World { bench: self, handle, script, transport, group };
+        let world = World { bench: self, handle, script, transport, group, published: AtomicU64::new(0) };
         world.declare(topics, subscriptions).await;
         world
     }
@@ -73,7 +78,11 @@ impl World<'_> {
 
     pub(super) async fn publish_all(&self, events: Vec<Event>) -> Vec<Receipt> {
         let published = answered(self.handle.publish(&self.bench.topic("t"), events)).await;
-        published.unwrap_or_else(|error| panic!("publish: {error}"))
+        let receipts = published.unwrap_or_else(|error| panic!("publish: {error}"));
+        if let Some(last) = receipts.iter().filter_map(|receipt| receipt.position).max() {
+            self.published.fetch_max(last.next().0, Ordering::Relaxed);
+        }
+        receipts
     }
 
     /// From now on the subscription answers so.
@@ -126,12 +135,30 @@ impl World<'_> {
         }
     }
 
+    /// Waits until the ends of `t` satisfy.
+    pub(super) async fn until_ends(&self, what: &str, satisfied: impl Fn(Ends) -> bool) {
+        let (topic, until) = (self.bench.topic("t"), Instant::now() + LIMIT);
+        loop {
+            let ends = answered(self.transport.ends(&topic)).await.unwrap_or_else(|error| panic!("ends: {error}"));
+            if satisfied(ends) {
+                return;
+            }
+            assert!(Instant::now() < until, "not seen within {LIMIT:?}: {what}; the topic has {ends:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until everything published can be read.
+    pub(super) async fn readable(&self) {
+        let next = self.published.load(Ordering::Relaxed);
+        self.until_ends("everything published", |ends| ends.next.0 >= next).await;
+    }
+
     /// Waits until everything published is settled.
     pub(super) async fn drained(&self, name: &str) -> SubscriptionStatus {
-        let ends = answered(self.transport.ends(&self.bench.topic("t"))).await;
-        let next = ends.unwrap_or_else(|error| panic!("ends: {error}")).next;
+        let next = self.published.load(Ordering::Relaxed);
         let settled = |status: &SubscriptionStatus| {
-            status.counts.cursor >= next.0 && status.counts.depth == 0 && status.counts.retrying == 0
+            status.counts.cursor >= next && status.counts.depth == 0 && status.counts.retrying == 0
         };
         self.until(name, "everything settled", settled).await
     }
