@@ -3,6 +3,8 @@
 use super::*;
 use async_trait::async_trait;
 use lapin::BasicProperties;
+use motet_adapters::rabbitmq::SUPPORT;
+use motet_broker::engine::Support;
 use motet_testkit::{
     events::{Engine, Foreign, Server as Need},
     relay::Relay,
@@ -10,7 +12,7 @@ use motet_testkit::{
 
 struct OverRabbit {
     server: Arc<Server>,
-    /// The network to a server that nobody else uses.
+    /// A network that nobody else uses.
     relay: Option<Relay>,
 }
 
@@ -27,16 +29,20 @@ impl Engine for OverRabbit {
     }
 
     async fn cut(&self) {
-        self.relay.as_ref().expect("a case that cuts has its own server").cut();
+        self.relay.as_ref().expect("a case that cuts has its own network").cut();
     }
 
     async fn heal(&self) {
-        self.relay.as_ref().expect("a case that cuts has its own server").heal();
+        self.relay.as_ref().expect("a case that cuts has its own network").heal();
     }
 
     async fn restart(&self) {
         let server = Arc::clone(&self.server);
         tokio::task::spawn_blocking(move || server.restart()).await.unwrap();
+    }
+
+    fn support(&self) -> &[Support] {
+        SUPPORT
     }
 
     async fn publish_foreign(&self, topic: &TopicName, what: Foreign<'_>) -> bool {
@@ -56,11 +62,12 @@ impl Engine for OverRabbit {
 async fn engine(need: Need) -> Option<Arc<dyn Engine>> {
     let begun = tokio::task::spawn_blocking(move || match need {
         Need::Shared => Some(OverRabbit { server: Server::shared()?, relay: None }),
-        Need::Own => {
-            let server = Server::own()?;
+        Need::Proxied => {
+            let server = Server::shared()?;
             let relay = Relay::start((std::net::Ipv4Addr::LOCALHOST, server.port()).into()).unwrap();
-            Some(OverRabbit { server: Arc::new(server), relay: Some(relay) })
+            Some(OverRabbit { server, relay: Some(relay) })
         }
+        Need::Own => Some(OverRabbit { server: Arc::new(Server::own()?), relay: None }),
     });
     Some(Arc::new(begun.await.unwrap()?))
 }
