@@ -32,6 +32,10 @@ impl Engine for OverRabbit {
         self.relay.as_ref().expect("a case that cuts has its own network").cut();
     }
 
+    async fn hold(&self) {
+        self.relay.as_ref().expect("a case that cuts has its own network").hold();
+    }
+
     async fn heal(&self) {
         self.relay.as_ref().expect("a case that cuts has its own network").heal();
     }
