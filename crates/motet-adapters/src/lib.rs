@@ -5,9 +5,12 @@
 //!
 //! Absent: no module here decides anything that is not about its engine, and no module knows another.
 //!
-//! Map: [`nats`] (topics on a NATS server with JetStream), [`postgres`] (a database and a role per service on a PostgreSQL server, and outboxes in them).
+//! Map: [`nats`] (topics on a NATS server with JetStream) · [`postgres`] (a database and a role per service on
+//! a PostgreSQL server, and outboxes in them) · [`rabbitmq`] (topics as queues of a RabbitMQ server).
 
 #[cfg(feature = "nats")]
 pub mod nats;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;

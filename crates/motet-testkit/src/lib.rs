@@ -1,8 +1,8 @@
 //! Conformance suites for the ports, fixtures, output filters.
 //!
 //! Nothing here runs outside tests. Map: `discovery` (the suite of the discovery port), `datastore` (the suite of the store
-//! port), `events` (the suite of the events engines), `nats` (a throw-away NATS server), `postgres` (a throw-away PostgreSQL),
-//! `relay` (a network that a test can break); each behind the cargo feature of its name.
+//! port), `events` (the suite of the events engines); throw-away servers: `nats`, `postgres`, `rabbitmq`; `relay` (a network
+//! that a test can break); each behind the cargo feature of its name.
 
 #[cfg(feature = "discovery")]
 pub mod discovery;
@@ -18,6 +18,9 @@ pub mod nats;
 
 #[cfg(feature = "postgres")]
 pub mod postgres;
+
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 
 #[cfg(feature = "relay")]
 pub mod relay;

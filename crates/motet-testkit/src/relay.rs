@@ -1,5 +1,6 @@
 //! A TCP relay between an adapter and its server, so that a test decides what the network does: it can cut all connections and refuse new
-//! ones, or hold every byte back while connections stay open, which is how a server that hangs looks from outside.
+//! ones, hold every byte back while connections stay open, which is how a server that hangs looks from outside, or hold back only what
+//! goes to the server.
 //!
 //! It runs on a thread of its own, because a server that is shared by many tests outlives the runtime of each of them.
 
@@ -28,6 +29,8 @@ enum Network {
     Whole,
     /// Connections stay open, and nothing arrives.
     Held,
+    /// Connections stay open, and nothing arrives at the server.
+    Deaf,
     /// Connections are closed, and new ones are closed at once.
     Cut,
     /// The relay ends.
@@ -73,6 +76,11 @@ impl Relay {
     /// Lets nothing through until [`Relay::heal`], and closes nothing.
     pub fn hold(&self) {
         self.network.send_replace(Network::Held);
+    }
+
+    /// Lets nothing through to the server until [`Relay::heal`], and everything from it.
+    pub fn deafen(&self) {
+        self.network.send_replace(Network::Deaf);
     }
 
     /// Forwards again, with what was held back.
@@ -123,8 +131,8 @@ async fn forward(near: TcpStream, target: SocketAddr, mut network: watch::Receiv
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
     let (near_read, near_write) = near.into_split();
     let (far_read, far_write) = far.into_split();
-    let there = pump(near_read, far_write, network.clone());
-    let back = pump(far_read, near_write, network.clone());
+    let there = pump(near_read, far_write, network.clone(), |network| matches!(network, Network::Held | Network::Deaf));
+    let back = pump(far_read, near_write, network.clone(), |network| network == Network::Held);
     tokio::select! {
         _ = network.wait_for(|network| matches!(network, Network::Cut | Network::Gone)) => {}
         _ = there => {}
@@ -136,11 +144,12 @@ async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut network: watch::Receiver<Network>,
+    holds: fn(Network) -> bool,
 ) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         let count = from.read(&mut buffer).await?;
-        if count == 0 || network.wait_for(|network| *network != Network::Held).await.is_err() {
+        if count == 0 || network.wait_for(|network| !holds(*network)).await.is_err() {
             return Ok(());
         }
         to.write_all(&buffer[..count]).await?;

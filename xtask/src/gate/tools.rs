@@ -2,7 +2,8 @@
 //!
 //! Language toolchains are the reader's own choice and are only looked at. Real servers and the browser are installed
 //! with apt when they are missing and this user may; otherwise one line says what is missing and what to type. Debian's
-//! PostgreSQL and NATS would start servers of their own when they are installed: the tests start theirs, so these are kept from it.
+//! PostgreSQL, NATS and RabbitMQ would start servers of their own when they are installed: the tests start theirs, so these are kept
+//! from it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -45,6 +46,7 @@ const PACKAGES: &[Package] = &[
         is_there: || on_path(&["nats-server"]) || is_file("/usr/sbin/nats-server"),
         packages: &["nats-server"],
     },
+    Package { what: "RabbitMQ's server", is_there: has_rabbitmq, packages: &["rabbitmq-server"] },
     Package { what: "Chromium", is_there: || on_path(BROWSERS), packages: &["chromium"] },
 ];
 
@@ -201,6 +203,12 @@ fn has_postgres() -> bool {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let is_server = |folder: &Path| folder.join("bin/initdb").is_file() && folder.join("bin/postgres").is_file();
     versions.into_iter().any(|version| is_server(&version.path())) || on_path(&["initdb"]) && on_path(&["postgres"])
+}
+
+/// The script inside the package, which runs as any user.
+fn has_rabbitmq() -> bool {
+    let versions = std::fs::read_dir("/usr/lib/rabbitmq/lib").into_iter().flatten().flatten();
+    versions.into_iter().any(|version| version.path().join("sbin/rabbitmq-server").is_file())
 }
 
 #[cfg(test)]

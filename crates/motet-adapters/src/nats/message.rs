@@ -207,8 +207,9 @@ mod tests {
         let extended =
             Event::builder("1", "/s", "t").extension("number", 7).extension("truth", true).extension("text", "7");
         let odd = Event::builder("1", "/s", "t").content_type("text/\u{7}plain\nx: y");
-        let many = (0..20)
-            .fold(Event::builder("1", "/s", "t"), |builder, at| builder.extension_text(format!("x{at}"), "ä".repeat(1000)));
+        let many = (0..20).fold(Event::builder("1", "/s", "t"), |builder, at| {
+            builder.extension_text(format!("x{at}"), "ä".repeat(1000))
+        });
         for (builder, data) in [
             (plain, Some(&br#"{"id":"d"}"#[..])),
             (extended.clone(), None),
