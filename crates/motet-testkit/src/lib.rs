@@ -1,8 +1,8 @@
 //! Conformance suites for the ports, fixtures, output filters.
 //!
 //! Nothing here runs outside tests. Map: `discovery` (the suite of the discovery port), `datastore` (the suite of the store
-//! port), `events` (the suite of the events engines), `postgres` (a throw-away PostgreSQL), `relay` (a network that a test can
-//! break); each behind the cargo feature of its name.
+//! port), `events` (the suite of the events engines), `kafka` (a throw-away Apache Kafka), `postgres` (a throw-away PostgreSQL),
+//! `relay` (a network that a test can break); each behind the cargo feature of its name.
 
 #[cfg(feature = "discovery")]
 pub mod discovery;
@@ -12,6 +12,9 @@ pub mod datastore;
 
 #[cfg(feature = "events")]
 pub mod events;
+
+#[cfg(feature = "kafka")]
+pub mod kafka;
 
 #[cfg(feature = "postgres")]
 pub mod postgres;
