@@ -5,7 +5,9 @@
 //!
 //! Absent: no module here decides anything that is not about its engine, and no module knows another.
 //!
-//! Map: [`postgres`] (a database and a role per service on a PostgreSQL server, and outboxes in them).
+//! Map: [`kafka`] (events in Apache Kafka), [`postgres`] (a database and a role per service on a PostgreSQL server, and outboxes in them).
 
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "postgres")]
 pub mod postgres;

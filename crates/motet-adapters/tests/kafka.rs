@@ -1,0 +1,3 @@
+//! Apache Kafka as an engine of events, against a real broker.
+
+mod conformance;
