@@ -111,7 +111,7 @@ impl<'a> Record<'a> {
         {
             return event;
         }
-        self.wrapped(data())
+        self.wrapped(data().as_ref())
     }
 
     /// Section 3.3 of the binding: the media type alone says that the value is the whole event.
@@ -127,9 +127,9 @@ impl<'a> Record<'a> {
     }
 
     /// An event around a message that is none. The record's key becomes the event's, so that order per key is kept.
-    fn wrapped(&self, data: Option<Bytes>) -> Event {
+    fn wrapped(&self, data: Option<&Bytes>) -> Event {
         let id = format!("{}/{}/{}", self.topic, self.partition, self.offset);
-        let bare = || Event::builder(&id, self.topic, FOREIGN_TYPE).maybe_data(data.clone());
+        let bare = || Event::builder(&id, self.topic, FOREIGN_TYPE).maybe_data(data.cloned());
         let mut builder = bare();
         if let Some(content_type) = self.content_type() {
             builder = builder.content_type(content_type);
@@ -199,7 +199,9 @@ mod tests {
         record.stored(Position(7), None)
     }
 
-    fn foreign<'a>(headers: Vec<(&'a str, &'a [u8])>, key: Option<&'a [u8]>, value: Option<&'a [u8]>) -> Record<'a> {
+    type Pairs<'a> = Vec<(&'a str, &'a [u8])>;
+
+    fn foreign<'a>(headers: Pairs<'a>, key: Option<&'a [u8]>, value: Option<&'a [u8]>) -> Record<'a> {
         Record { topic: "sys.t", partition: 3, offset: 9, timestamp: 1234, key, value, headers }
     }
 
@@ -223,7 +225,7 @@ mod tests {
 
     #[test]
     fn an_event_by_another_program_is_taken_as_it_is_and_keeps_its_order() {
-        let headers: Vec<(&str, &[u8])> = vec![
+        let headers: Pairs<'_> = vec![
             ("ce_specversion", b"1.0"),
             ("ce_id", b"x"),
             ("ce_source", b"/o"),
@@ -241,7 +243,7 @@ mod tests {
     #[test]
     fn an_event_in_structured_mode_is_understood() {
         let body = br#"{"specversion":"1.0","id":"s","source":"/o","type":"t","data":{"a":1}}"#;
-        let headers: Vec<(&str, &[u8])> = vec![("content-type", b"application/cloudevents+json; charset=UTF-8")];
+        let headers: Pairs<'_> = vec![("content-type", b"application/cloudevents+json; charset=UTF-8")];
         let stored = foreign(headers, None, Some(body)).stored(Position(9), Some(&"/a".parse().unwrap()));
         assert_eq!(stored.entry.event.id(), "s");
         assert!(stored.entry.key.is_some(), "the topic's key is found in the data");
@@ -249,7 +251,7 @@ mod tests {
 
     #[test]
     fn anything_else_becomes_an_event_that_says_where_it_came_from() {
-        let cases: [(Vec<(&str, &[u8])>, &[u8]); 5] = [
+        let cases: [(Pairs<'_>, &[u8]); 5] = [
             (vec![], b"k"),
             (vec![("ce_specversion", b"1.0")], b"k"),
             (vec![("ce_specversion", b"0.3"), ("ce_id", b"\xff")], b"\xff\x00"),

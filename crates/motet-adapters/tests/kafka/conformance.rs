@@ -1,7 +1,8 @@
 //! The conformance suite of the events engines, over Kafka.
 
+use super::{client, own, settings, shared, with};
 use async_trait::async_trait;
-use motet_adapters::kafka::{Kafka, Settings};
+use motet_adapters::kafka::Kafka;
 use motet_broker::{TopicName, Transport};
 use motet_kernel::task::TaskGroup;
 use motet_store::Store;
@@ -10,33 +11,12 @@ use motet_testkit::{
     kafka::Kafka as Fixture,
 };
 use rdkafka::{
-    ClientConfig,
     message::{Header, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, Producer},
 };
 use std::{sync::Arc, time::Duration};
 
 struct Cluster(Arc<Fixture>);
-
-pub(crate) fn settings(fixture: &Fixture) -> Settings {
-    Settings { brokers: vec![fixture.address()], prefix: "suite".to_owned(), replicas: None }
-}
-
-/// Work with the fixture, which blocks.
-pub(crate) async fn with<T: Send + 'static>(
-    fixture: &Arc<Fixture>,
-    work: impl FnOnce(&Fixture) -> T + Send + 'static,
-) -> T {
-    let fixture = Arc::clone(fixture);
-    tokio::task::spawn_blocking(move || work(&fixture)).await.unwrap()
-}
-
-/// A client as another program has it.
-pub(crate) fn foreign(fixture: &Fixture) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", fixture.address());
-    config
-}
 
 #[async_trait]
 impl Engine for Cluster {
@@ -81,7 +61,7 @@ impl Engine for Cluster {
             }
         };
         let send = move |fixture: &Fixture| {
-            let producer: BaseProducer = foreign(fixture).create().unwrap();
+            let producer: BaseProducer = client(fixture).create().unwrap();
             producer
                 .send(BaseRecord::<(), [u8]>::to(&name).payload(&data).headers(headers))
                 .map_err(|(e, _)| e)
@@ -94,11 +74,11 @@ impl Engine for Cluster {
 }
 
 async fn engine(server: Server) -> Option<Arc<dyn Engine>> {
-    let started = tokio::task::spawn_blocking(move || match server {
-        Server::Shared => Fixture::shared(),
-        Server::Own => Fixture::own().map(Arc::new),
-    });
-    Some(Arc::new(Cluster(started.await.unwrap()?)))
+    let fixture = match server {
+        Server::Shared => shared().await,
+        Server::Own => own().await,
+    };
+    Some(Arc::new(Cluster(fixture?)))
 }
 
 motet_testkit::event_conformance!(engine);
