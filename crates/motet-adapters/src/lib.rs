@@ -5,9 +5,11 @@
 //!
 //! Absent: no module here decides anything that is not about its engine, and no module knows another.
 //!
-//! Map: [`nats`] (topics on a NATS server with JetStream) · [`postgres`] (a database and a role per service on
+//! Map: [`kafka`] (events in Apache Kafka) · [`nats`] (topics on a NATS server with JetStream) · [`postgres`] (a database and a role per service on
 //! a PostgreSQL server, and outboxes in them) · [`rabbitmq`] (topics as queues of a RabbitMQ server).
 
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "nats")]
 pub mod nats;
 #[cfg(feature = "postgres")]

@@ -1,6 +1,8 @@
 //! The engines against the real systems that they speak to. Each module says what it needs and is skipped without it,
 //! except where the variable `CI` is set.
 
+#[cfg(feature = "kafka")]
+mod kafka;
 #[cfg(feature = "nats")]
 mod nats;
 #[cfg(feature = "postgres")]

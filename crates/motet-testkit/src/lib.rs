@@ -1,7 +1,7 @@
 //! Conformance suites for the ports, fixtures, output filters.
 //!
 //! Nothing here runs outside tests. Map: `discovery` (the suite of the discovery port), `datastore` (the suite of the store
-//! port), `events` (the suite of the events engines); throw-away servers: `nats`, `postgres`, `rabbitmq`; `relay` (a network
+//! port), `events` (the suite of the events engines); throw-away servers: `kafka`, `nats`, `postgres`, `rabbitmq`; `relay` (a network
 //! that a test can break); each behind the cargo feature of its name.
 
 #[cfg(feature = "discovery")]
@@ -12,6 +12,9 @@ pub mod datastore;
 
 #[cfg(feature = "events")]
 pub mod events;
+
+#[cfg(feature = "kafka")]
+pub mod kafka;
 
 #[cfg(feature = "nats")]
 pub mod nats;

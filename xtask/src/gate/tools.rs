@@ -40,6 +40,13 @@ const PACKAGES: &[Package] = &[
         is_there: || succeeds("python3", &["-c", "import venv, ensurepip"]),
         packages: &["python3-venv"],
     },
+    Package {
+        what: "make and a C++ compiler",
+        is_there: || on_path(&["make"]) && on_path(&["c++"]),
+        packages: &["build-essential"],
+    },
+    Package { what: "Java", is_there: || on_path(&["java"]), packages: &["openjdk-17-jre-headless"] },
+    Package { what: "Maven", is_there: || on_path(&["mvn"]), packages: &["maven"] },
     Package { what: "PostgreSQL's server", is_there: has_postgres, packages: &["postgresql"] },
     Package {
         what: "NATS's server",

@@ -1,0 +1,92 @@
+//! The conformance suite of the events engines, over Kafka.
+
+use super::{client, own, settings, shared, with};
+use async_trait::async_trait;
+use motet_adapters::kafka::{Kafka, SUPPORT};
+use motet_broker::{TopicName, Transport, engine::Support};
+use motet_kernel::task::TaskGroup;
+use motet_store::Store;
+use motet_testkit::{
+    events::{Engine, Foreign, Server},
+    kafka::Kafka as Fixture,
+};
+use rdkafka::{
+    message::{Header, OwnedHeaders},
+    producer::{BaseProducer, BaseRecord, Producer},
+};
+use std::{sync::Arc, time::Duration};
+
+struct Cluster(Arc<Fixture>);
+
+#[async_trait]
+impl Engine for Cluster {
+    fn name(&self) -> &'static str {
+        "kafka"
+    }
+
+    async fn open(&self, store: &Store, group: &TaskGroup) -> Arc<dyn Transport> {
+        Arc::new(Kafka::connect(settings(&self.0), store, group).await.unwrap())
+    }
+
+    async fn cut(&self) {
+        self.0.relay().cut();
+    }
+
+    async fn hold(&self) {
+        self.0.relay().hold();
+    }
+
+    async fn heal(&self) {
+        self.0.relay().heal();
+    }
+
+    fn support(&self) -> &[Support] {
+        SUPPORT
+    }
+
+    async fn restart(&self) {
+        let restarted = |fixture: &Fixture| {
+            fixture.kill();
+            fixture.resume()
+        };
+        with(&self.0, restarted).await.unwrap();
+    }
+
+    async fn publish_foreign(&self, topic: &TopicName, what: Foreign<'_>) -> bool {
+        let name = format!("suite.{topic}");
+        let (headers, data) = match what {
+            Foreign::Plain(data) => (OwnedHeaders::new(), data.to_vec()),
+            Foreign::Event(event) => {
+                let mut headers = OwnedHeaders::new();
+                for (name, value) in event.attributes() {
+                    let name = match name {
+                        "datacontenttype" => "content-type".to_owned(),
+                        name => format!("ce_{name}"),
+                    };
+                    headers = headers.insert(Header { key: &name, value: Some(&value.to_string()) });
+                }
+                (headers, event.data().map(|data| data.to_vec()).unwrap_or_default())
+            }
+        };
+        let send = move |fixture: &Fixture| {
+            let producer: BaseProducer = client(fixture).create().unwrap();
+            producer
+                .send(BaseRecord::<(), [u8]>::to(&name).payload(&data).headers(headers))
+                .map_err(|(e, _)| e)
+                .unwrap();
+            producer.flush(Duration::from_secs(20)).unwrap();
+        };
+        with(&self.0, send).await;
+        true
+    }
+}
+
+async fn engine(server: Server) -> Option<Arc<dyn Engine>> {
+    let fixture = match server {
+        Server::Shared => shared().await,
+        Server::Own | Server::Proxied => own().await,
+    };
+    Some(Arc::new(Cluster(fixture?)))
+}
+
+motet_testkit::event_conformance!(engine);
