@@ -135,12 +135,13 @@ topics:
   document.uploaded: { about: base }
   document.indexed: { about: base }
 engines:
-  events: { kafka: { brokers: ["base:1"] } }
+  events: { kafka: { brokers: ["base:1"], login: { user: base, password: base } } }
   stores: { postgres: { url: "postgres://base@localhost/base" } }
 profiles:
 "#;
 
-const KAFKA: &str = r#"{ kafka: { brokers: ["base:1"] } }"#;
+const KAFKA: &str = r#"{ kafka: { brokers: ["base:1"], login: { user: base, password: base } } }"#;
+const RABBITMQ: &str = r#"{ rabbitmq: { url: "amqp://base" } }"#;
 const NATS: &str = r#"{ nats: { url: "nats://base" } }"#;
 
 /// Keys that say nothing to the running system, or that have tests of their own.
@@ -153,6 +154,7 @@ fn every_key_of_the_table_is_understood_and_its_example_changes_what_it_says() {
         ("CI_KEY", "0123456789abcdef"),
         ("NATS_URL", "nats://n"),
         ("RABBITMQ_URL", "amqp://r"),
+        ("KAFKA_PASSWORD", "geheim"),
     ];
     let plain = |system: System| System { profiles: Vec::new(), ..system };
     let base = load_with(&[("/motet.yaml", BASE)], &[], &env).unwrap_or_else(|problems| panic!("{problems}")).system;
@@ -162,7 +164,12 @@ fn every_key_of_the_table_is_understood_and_its_example_changes_what_it_says() {
         }
         // Only one engine keeps events.
         let of_nats = key.path.starts_with("engines.events.nats.");
-        let before = if of_nats { BASE.replace(KAFKA, NATS) } else { BASE.to_owned() };
+        let of_rabbitmq = key.path.starts_with("engines.events.rabbitmq.");
+        let before = match (of_nats, of_rabbitmq) {
+            (true, _) => BASE.replace(KAFKA, NATS),
+            (_, true) => BASE.replace(KAFKA, RABBITMQ),
+            _ => BASE.to_owned(),
+        };
         let definition = format!("{before}  example:\n{}", at_path(&key.path, key.example));
         match load_with(&[("/motet.yaml", &definition)], &["example"], &env) {
             Ok(loaded) => {

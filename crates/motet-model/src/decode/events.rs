@@ -186,6 +186,10 @@ pub(super) fn engine(node: Option<&Node>) -> EventsEngine {
     if let Some(kafka) = node.get("kafka") {
         return EventsEngine::Kafka {
             brokers: value::texts(kafka.get(engine::BROKERS.name)),
+            login: kafka.get(engine::KAFKA_LOGIN.name).and_then(|login| {
+                let user = value::text(login, engine::LOGIN_USER.name)?;
+                Some((user, Secret(value::text(login, engine::LOGIN_PASSWORD.name)?)))
+            }),
             partitions: value::parsed(Some(kafka), &engine::PARTITIONS).unwrap_or(1),
             replicas: value::parsed(Some(kafka), &engine::KAFKA_REPLICAS),
         };
@@ -194,7 +198,10 @@ pub(super) fn engine(node: Option<&Node>) -> EventsEngine {
         let replicas = value::parsed(Some(nats), &engine::NATS_REPLICAS).unwrap_or(1);
         return EventsEngine::Nats { url: url(nats), replicas };
     }
-    node.get("rabbitmq").map_or(EventsEngine::Embedded, |rabbitmq| EventsEngine::RabbitMq { url: url(rabbitmq) })
+    node.get("rabbitmq").map_or(EventsEngine::Embedded, |rabbitmq| EventsEngine::RabbitMq {
+        url: url(rabbitmq),
+        replicas: value::parsed(Some(rabbitmq), &engine::RABBITMQ_REPLICAS),
+    })
 }
 
 fn size(node: Option<&Node>, key: &Key) -> u64 {

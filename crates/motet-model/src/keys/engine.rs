@@ -47,11 +47,11 @@ pub(crate) const BROKERS: Key =
 pub(crate) const PARTITIONS: Key = Key::with(
     "partitions",
     Shape::One(Kind::Integer { min: 1, max: 1000 }),
-    "12",
+    "1",
     "How many partitions a topic gets that Motet creates. One that exists stays as it is.",
 )
-.because("it bounds how many can read at once and is hard to change later, because keys move; 12 can be divided by 2, 3, 4 and 6")
-.example("partitions: 24");
+.because("Motet keeps the order of each key and shares the work among instances itself; more partitions help only others who read the topic")
+.example("partitions: 12");
 
 pub(crate) const KAFKA_REPLICAS: Key = Key::without(
     "replicas",
@@ -62,10 +62,31 @@ pub(crate) const KAFKA_REPLICAS: Key = Key::without(
 .because("who runs the cluster knows how many it can lose")
 .example("replicas: 3");
 
+pub(crate) const LOGIN_USER: Key =
+    Key::required("user", Shape::One(Kind::Text), "The name by which Motet is known there.")
+        .because("what Motet does can be told from what others do, and be allowed by itself")
+        .example("user: motet");
+
+pub(crate) const LOGIN_PASSWORD: Key = Key::required("password", Shape::One(Kind::Text), "Its password.")
+    .because("keep it in a variable, not in the file")
+    .example("password: \"${KAFKA_PASSWORD}\"");
+
+static LOGIN: Fields =
+    Fields { what: "a login", id: "login", keys: &[LOGIN_USER, LOGIN_PASSWORD], one_of: &[], one_needed: false };
+
+pub(crate) const KAFKA_LOGIN: Key = Key::without(
+    "login",
+    Shape::Fields(&LOGIN),
+    "the cluster does not ask who this is",
+    "Who Motet is for the cluster (SASL).",
+)
+.because("a URL could say it, and a list of brokers cannot")
+.example("login: { user: motet, password: \"${KAFKA_PASSWORD}\" }");
+
 static KAFKA_FIELDS: Fields = Fields {
     what: "a Kafka cluster",
     id: "kafka",
-    keys: &[BROKERS, PARTITIONS, KAFKA_REPLICAS],
+    keys: &[BROKERS, KAFKA_LOGIN, PARTITIONS, KAFKA_REPLICAS],
     one_of: &[],
     one_needed: false,
 };
@@ -83,8 +104,22 @@ pub(crate) const RABBITMQ_URL: Key = Key::required(
 .because("it holds a password: keep it in a variable, not in the file")
 .example("url: \"${RABBITMQ_URL}\"");
 
-static RABBITMQ_FIELDS: Fields =
-    Fields { what: "a RabbitMQ server", id: "rabbitmq", keys: &[RABBITMQ_URL], one_of: &[], one_needed: false };
+pub(crate) const RABBITMQ_REPLICAS: Key = Key::without(
+    "replicas",
+    Shape::One(Kind::Integer { min: 1, max: 15 }),
+    "what the server has as its default",
+    "How many servers keep a copy of a queue that Motet creates.",
+)
+.because("who runs the cluster knows how many it can lose")
+.example("replicas: 3");
+
+static RABBITMQ_FIELDS: Fields = Fields {
+    what: "a RabbitMQ server",
+    id: "rabbitmq",
+    keys: &[RABBITMQ_URL, RABBITMQ_REPLICAS],
+    one_of: &[],
+    one_needed: false,
+};
 
 const RABBITMQ: Key = Key::without(
     "rabbitmq",

@@ -211,6 +211,8 @@ pub enum EventsEngine {
     Kafka {
         /// Host and port of brokers to begin with.
         brokers: Vec<String>,
+        /// Who Motet is there: user and password. `None`: nobody asks.
+        login: Option<(String, Secret)>,
         /// How many partitions a topic gets that Motet creates.
         partitions: u32,
         /// How many brokers keep a copy. `None`: what the cluster has as its default.
@@ -220,6 +222,8 @@ pub enum EventsEngine {
     RabbitMq {
         /// `amqp://user:password@host:port/vhost`.
         url: Secret,
+        /// How many servers keep a copy of a queue. `None`: what the server has as its default.
+        replicas: Option<u32>,
     },
     /// NATS JetStream.
     Nats {
