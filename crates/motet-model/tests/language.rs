@@ -135,12 +135,12 @@ topics:
   document.uploaded: { about: base }
   document.indexed: { about: base }
 engines:
-  events: { kafka: { brokers: ["base:1"], login: { user: base, password: base } } }
+  events: { kafka: { brokers: ["base:1"] } }
   stores: { postgres: { url: "postgres://base@localhost/base" } }
 profiles:
 "#;
 
-const KAFKA: &str = r#"{ kafka: { brokers: ["base:1"], login: { user: base, password: base } } }"#;
+const KAFKA: &str = r#"{ kafka: { brokers: ["base:1"] } }"#;
 const RABBITMQ: &str = r#"{ rabbitmq: { url: "amqp://base" } }"#;
 const NATS: &str = r#"{ nats: { url: "nats://base" } }"#;
 
@@ -154,7 +154,6 @@ fn every_key_of_the_table_is_understood_and_its_example_changes_what_it_says() {
         ("CI_KEY", "0123456789abcdef"),
         ("NATS_URL", "nats://n"),
         ("RABBITMQ_URL", "amqp://r"),
-        ("KAFKA_PASSWORD", "geheim"),
     ];
     let plain = |system: System| System { profiles: Vec::new(), ..system };
     let base = load_with(&[("/motet.yaml", BASE)], &[], &env).unwrap_or_else(|problems| panic!("{problems}")).system;

@@ -186,10 +186,6 @@ pub(super) fn engine(node: Option<&Node>) -> EventsEngine {
     if let Some(kafka) = node.get("kafka") {
         return EventsEngine::Kafka {
             brokers: value::texts(kafka.get(engine::BROKERS.name)),
-            login: kafka.get(engine::KAFKA_LOGIN.name).and_then(|login| {
-                let user = value::text(login, engine::LOGIN_USER.name)?;
-                Some((user, Secret(value::text(login, engine::LOGIN_PASSWORD.name)?)))
-            }),
             partitions: value::parsed(Some(kafka), &engine::PARTITIONS).unwrap_or(1),
             replicas: value::parsed(Some(kafka), &engine::KAFKA_REPLICAS),
         };

@@ -62,31 +62,10 @@ pub(crate) const KAFKA_REPLICAS: Key = Key::without(
 .because("who runs the cluster knows how many it can lose")
 .example("replicas: 3");
 
-pub(crate) const LOGIN_USER: Key =
-    Key::required("user", Shape::One(Kind::Text), "The name by which Motet is known there.")
-        .because("what Motet does can be told from what others do, and be allowed by itself")
-        .example("user: motet");
-
-pub(crate) const LOGIN_PASSWORD: Key = Key::required("password", Shape::One(Kind::Text), "Its password.")
-    .because("keep it in a variable, not in the file")
-    .example("password: \"${KAFKA_PASSWORD}\"");
-
-static LOGIN: Fields =
-    Fields { what: "a login", id: "login", keys: &[LOGIN_USER, LOGIN_PASSWORD], one_of: &[], one_needed: false };
-
-pub(crate) const KAFKA_LOGIN: Key = Key::without(
-    "login",
-    Shape::Fields(&LOGIN),
-    "the cluster does not ask who this is",
-    "Who Motet is for the cluster (SASL).",
-)
-.because("a URL could say it, and a list of brokers cannot")
-.example("login: { user: motet, password: \"${KAFKA_PASSWORD}\" }");
-
 static KAFKA_FIELDS: Fields = Fields {
     what: "a Kafka cluster",
     id: "kafka",
-    keys: &[BROKERS, KAFKA_LOGIN, PARTITIONS, KAFKA_REPLICAS],
+    keys: &[BROKERS, PARTITIONS, KAFKA_REPLICAS],
     one_of: &[],
     one_needed: false,
 };

@@ -211,8 +211,6 @@ pub enum EventsEngine {
     Kafka {
         /// Host and port of brokers to begin with.
         brokers: Vec<String>,
-        /// Who Motet is there: user and password. `None`: nobody asks.
-        login: Option<(String, Secret)>,
         /// How many partitions a topic gets that Motet creates.
         partitions: u32,
         /// How many brokers keep a copy. `None`: what the cluster has as its default.
