@@ -13,8 +13,9 @@ use crate::{
     error::{BrokerError, PublishError, SubscriptionError, UnknownSubscription, UnknownTopic},
     machine::{Counts, Id, Token},
     name::{SubscriptionName, TopicName},
+    observed::Observed,
     outcome::Outcome,
-    port::{Deliver, Parcel, Stored, Transport},
+    port::{Deliver, Engine, Parcel, Stored, Transport},
     publish::{self, Topic},
     rate::Rate,
     record::RetryRecord,
@@ -45,6 +46,8 @@ pub(crate) struct Core {
     pub(crate) clock: Clock,
     pub(crate) store: Store,
     pub(crate) transport: Arc<dyn Transport>,
+    /// The same, for the question how it is.
+    observed: Arc<Observed>,
     pub(crate) deliver: Arc<dyn Deliver>,
     pub(crate) group: TaskGroup,
     pub(crate) topics: RwLock<HashMap<TopicName, Arc<Topic>>>,
@@ -108,6 +111,7 @@ impl Broker {
     ) -> Result<Handle, BrokerError> {
         let keyspace = |name| store.keyspace(name, Shape::Index);
         let graveyard = Graveyard { letters: keyspace("broker.dead-letters")?, retries: keyspace("broker.retries")? };
+        let observed = Arc::new(Observed::new(transport));
         let core = Arc::new(Core {
             config,
             clock: Clock::start(),
@@ -117,7 +121,8 @@ impl Broker {
             state: keyspace("broker.subscriptions")?,
             graveyard,
             store,
-            transport,
+            transport: Arc::clone(&observed) as Arc<dyn Transport>,
+            observed,
             deliver,
             group: group.child(),
             topics: RwLock::default(),
@@ -206,6 +211,17 @@ impl Handle {
     /// The declaration of a subscription, where there is one.
     pub fn subscription(&self, name: &SubscriptionName) -> Option<Arc<SubscriptionSpec>> {
         Some(self.core.subscriptions.read().get(name)?.spec.read().clone())
+    }
+
+    /// Why nothing can be published or read, if so: the disk, or the engine. It goes away by itself when what it says is over.
+    pub fn trouble(&self) -> Option<String> {
+        let store = self.core.store.trouble().map(|error| error.to_string());
+        store.or_else(|| self.core.observed.trouble())
+    }
+
+    /// The engine that keeps the topics.
+    pub fn engine(&self) -> Engine {
+        self.core.transport.engine()
     }
 
     /// The time of day as the broker sees it.

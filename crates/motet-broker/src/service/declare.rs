@@ -137,7 +137,17 @@ impl Core {
     /// How far the subscription is; a new one begins where it is declared to, and that is durable at once.
     async fn checkpoint(&self, id: u32, spec: &SubscriptionSpec) -> Result<Checkpoint, BrokerError> {
         if let Some(record) = self.state.get(Key::of(id).bytes())? {
-            return Ok(Checkpoint::read(record)?);
+            let mut checkpoint = Checkpoint::read(record)?;
+            let (at, ends) = (checkpoint.ledger.cursor(), self.transport.ends(&spec.topic).await?);
+            if at > ends.next.0 {
+                // What was here is gone, together with the topic's numbers. All that is there now is new to the subscription.
+                tracing::error!(
+                    subscription = %spec.name, at, end = ends.next.0,
+                    "the topic ends before the place where the subscription was: it was lost or made again in the engine; begun at its beginning"
+                );
+                checkpoint.ledger = Ledger::new(ends.first.0);
+            }
+            return Ok(checkpoint);
         }
         let position = self.position_of(&spec.topic, spec.from).await?;
         let checkpoint = Checkpoint { ledger: Ledger::new(position.0), paused: false };
