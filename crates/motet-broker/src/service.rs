@@ -40,6 +40,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use declare::Declaration;
 pub use describe::{Description, SubscriptionStatus, TopicStatus};
 
+/// Where the numbers of names are.
+const META: &str = "broker.meta";
+
 /// What all parts of the broker share.
 pub(crate) struct Core {
     pub(crate) config: Config,
@@ -100,6 +103,12 @@ pub struct Handle {
 pub struct Broker;
 
 impl Broker {
+    /// Whether nothing was ever declared on this store.
+    pub fn is_unused(store: &Store) -> Result<bool, BrokerError> {
+        let meta = store.keyspace(META, Shape::Index)?;
+        Ok(meta.get(declare::LAST)?.is_none())
+    }
+
     /// Starts a broker that keeps its state in `store` and topics in `transport`. It serves nothing until something is declared. Its loops
     /// belong to a child of `group`.
     pub fn start(
@@ -117,7 +126,7 @@ impl Broker {
             clock: Clock::start(),
             delayed: Delayed::new(keyspace("broker.delayed")?),
             dedup: keyspace("broker.published")?,
-            meta: keyspace("broker.meta")?,
+            meta: keyspace(META)?,
             state: keyspace("broker.subscriptions")?,
             graveyard,
             store,

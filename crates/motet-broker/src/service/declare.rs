@@ -29,6 +29,9 @@ const COMMANDS: usize = 256;
 /// Dead letters are counted up to here at a start.
 const LETTERS_COUNTED: usize = 100_000;
 
+/// The key of the number that was given last.
+pub(super) const LAST: &str = "last";
+
 /// Everything that there is to be.
 #[derive(Debug, Clone, Default)]
 pub struct Declaration {
@@ -185,13 +188,13 @@ impl Core {
             let number = u32::from_be_bytes(number.try_into().map_err(|_| malformed("it is short"))?);
             return Ok((number, String::from_utf8_lossy(beside).into_owned()));
         }
-        let last = self.meta.get("last")?.and_then(|value| Some(u32::from_be_bytes(value.get(..4)?.try_into().ok()?)));
+        let last = self.meta.get(LAST)?.and_then(|value| Some(u32::from_be_bytes(value.get(..4)?.try_into().ok()?)));
         let number = last.unwrap_or(0) + 1;
         let mut value = BytesMut::from(&number.to_be_bytes()[..]);
         value.put_slice(beside.as_bytes());
         let mut batch = Batch::new();
         batch.insert(&self.meta, key, value.freeze());
-        batch.insert(&self.meta, "last", Bytes::copy_from_slice(&number.to_be_bytes()));
+        batch.insert(&self.meta, LAST, Bytes::copy_from_slice(&number.to_be_bytes()));
         self.store.commit(batch).await?;
         Ok((number, beside.to_owned()))
     }

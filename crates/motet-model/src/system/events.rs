@@ -243,6 +243,14 @@ impl fmt::Debug for Secret {
 }
 
 impl EventsEngine {
+    /// The URL that it is reached at, with what opens it; nothing where there is none.
+    pub fn url(&self) -> Option<&str> {
+        match self {
+            Self::Embedded | Self::Kafka { .. } => None,
+            Self::RabbitMq { url, .. } | Self::Nats { url, .. } => Some(&url.0),
+        }
+    }
+
     /// Its name, as it is written.
     pub fn name(&self) -> &'static str {
         match self {
