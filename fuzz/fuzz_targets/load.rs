@@ -9,6 +9,7 @@ fuzz_target!(|bytes: &[u8]| {
         file: "/motet.yaml".into(),
         profiles: vec!["production".into()],
         env: [("A".to_owned(), "1".to_owned())].into(),
+        judge: None,
     };
     let problems = check_in(&Memory::bundle(bytes), &options);
     let _ = problems.render(Style::PLAIN);

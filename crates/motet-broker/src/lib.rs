@@ -18,7 +18,7 @@
 //! - Nothing here knows HTTP, JSON Schema, services, instances or the definition.
 //!
 //! Map: [`topic`], [`subscription`], [`name`], [`outcome`] (what an answer means), [`key`] · `machine` (what a subscription does next, pure)
-//! · [`service`] (the loops, [`Handle`]) · `publish`, `dedup`, `delay` · [`dead`] · [`port`] (engine, way to subscribers) · [`engine`] (what an
+//! · [`service`] (the loops, [`Handle`]) · `observed` (whether the engine answers) · `publish`, `dedup`, `delay` · [`dead`] · [`port`] (engine, way to subscribers) · [`engine`] (what an
 //! engine keeps, and what Motet adds) · [`embedded`] (the engine in this process) · `record` (bytes on disk) · [`config`], [`error`], [`time`].
 
 pub mod config;
@@ -31,6 +31,7 @@ pub mod error;
 pub mod key;
 mod machine;
 pub mod name;
+mod observed;
 pub mod outcome;
 pub mod port;
 mod publish;

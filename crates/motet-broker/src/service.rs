@@ -13,8 +13,9 @@ use crate::{
     error::{BrokerError, PublishError, SubscriptionError, UnknownSubscription, UnknownTopic},
     machine::{Counts, Id, Token},
     name::{SubscriptionName, TopicName},
+    observed::Observed,
     outcome::Outcome,
-    port::{Deliver, Parcel, Stored, Transport},
+    port::{Deliver, Engine, Parcel, Stored, Transport},
     publish::{self, Topic},
     rate::Rate,
     record::RetryRecord,
@@ -39,12 +40,17 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use declare::Declaration;
 pub use describe::{Description, SubscriptionStatus, TopicStatus};
 
+/// Where the numbers of names are.
+const META: &str = "broker.meta";
+
 /// What all parts of the broker share.
 pub(crate) struct Core {
     pub(crate) config: Config,
     pub(crate) clock: Clock,
     pub(crate) store: Store,
     pub(crate) transport: Arc<dyn Transport>,
+    /// The same, for the question how it is.
+    observed: Arc<Observed>,
     pub(crate) deliver: Arc<dyn Deliver>,
     pub(crate) group: TaskGroup,
     pub(crate) topics: RwLock<HashMap<TopicName, Arc<Topic>>>,
@@ -97,6 +103,12 @@ pub struct Handle {
 pub struct Broker;
 
 impl Broker {
+    /// Whether nothing was ever declared on this store.
+    pub fn is_unused(store: &Store) -> Result<bool, BrokerError> {
+        let meta = store.keyspace(META, Shape::Index)?;
+        Ok(meta.get(declare::LAST)?.is_none())
+    }
+
     /// Starts a broker that keeps its state in `store` and topics in `transport`. It serves nothing until something is declared. Its loops
     /// belong to a child of `group`.
     pub fn start(
@@ -108,16 +120,18 @@ impl Broker {
     ) -> Result<Handle, BrokerError> {
         let keyspace = |name| store.keyspace(name, Shape::Index);
         let graveyard = Graveyard { letters: keyspace("broker.dead-letters")?, retries: keyspace("broker.retries")? };
+        let observed = Arc::new(Observed::new(transport));
         let core = Arc::new(Core {
             config,
             clock: Clock::start(),
             delayed: Delayed::new(keyspace("broker.delayed")?),
             dedup: keyspace("broker.published")?,
-            meta: keyspace("broker.meta")?,
+            meta: keyspace(META)?,
             state: keyspace("broker.subscriptions")?,
             graveyard,
             store,
-            transport,
+            transport: Arc::clone(&observed) as Arc<dyn Transport>,
+            observed,
             deliver,
             group: group.child(),
             topics: RwLock::default(),
@@ -206,6 +220,17 @@ impl Handle {
     /// The declaration of a subscription, where there is one.
     pub fn subscription(&self, name: &SubscriptionName) -> Option<Arc<SubscriptionSpec>> {
         Some(self.core.subscriptions.read().get(name)?.spec.read().clone())
+    }
+
+    /// Why nothing can be published or read, if so: the disk, or the engine. It goes away by itself when what it says is over.
+    pub fn trouble(&self) -> Option<String> {
+        let store = self.core.store.trouble().map(|error| error.to_string());
+        store.or_else(|| self.core.observed.trouble())
+    }
+
+    /// The engine that keeps the topics.
+    pub fn engine(&self) -> Engine {
+        self.core.transport.engine()
     }
 
     /// The time of day as the broker sees it.

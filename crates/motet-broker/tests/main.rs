@@ -4,4 +4,5 @@
 mod clock;
 mod crash;
 mod embedded;
+mod outage;
 mod script;

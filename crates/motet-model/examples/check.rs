@@ -4,7 +4,8 @@
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let file = arguments.next().unwrap_or_else(|| ".".into()).into();
-    let options = motet_model::LoadOptions { file, profiles: arguments.collect(), env: std::env::vars().collect() };
+    let (profiles, env) = (arguments.collect(), std::env::vars().collect());
+    let options = motet_model::LoadOptions { file, profiles, env, judge: None };
     match motet_model::load(&options) {
         Ok(loaded) => println!("{:#?}\n{}", loaded.system, loaded.warnings),
         Err(problems) => println!("{}", problems.render(motet_model::Style::PLAIN)),

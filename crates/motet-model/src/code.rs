@@ -60,6 +60,7 @@ codes! {
     NO_DELIVERY = "MO-model-156", "Nothing says how events are delivered";
     UNDELIVERABLE = "MO-model-157", "A subscription that cannot be delivered";
     INVALID_OUTBOX = "MO-model-158", "An outbox that cannot be published";
+    INVALID_FILTER = "MO-model-159", "A filter that cannot be read";
     SHARED_STORE = "MO-model-201", "Two services share a store";
     CALL_CYCLE = "MO-model-202", "Services that call each other in a circle";
     NO_CONTRACT = "MO-model-203", "A call to a service without a contract";
@@ -77,6 +78,7 @@ codes! {
     NOBODY_SUBSCRIBES = "MO-model-215", "A topic that nobody subscribes to";
     OUTLIVED = "MO-model-216", "Deliveries that outlive what the topic keeps";
     NO_SCHEMA = "MO-model-217", "A topic without a schema";
+    NOT_KEPT = "MO-model-218", "Something that the engine of events cannot keep";
 }
 
 /// Whether a code is that of a lint.

@@ -12,7 +12,7 @@
 //! includes, profiles, variables), `keys` (the language as one table, and the check against it), `layers` (which words about a policy lie over which), `decode` (tree to
 //! [`system`]), `rules` (what has to hold for the whole), `lint` (what will hurt later), [`finding`], [`report`] and
 //! [`code`] (what is wrong and how it is shown). [`schema`](mod@schema) and [`explain`](mod@explain) read the same table;
-//! [`in_force`] tells which policy holds on an edge, what holds for a topic, and where each value comes from.
+//! [`judge`] is what the rules ask others; [`in_force`] tells which policy holds on an edge, what holds for a topic, and where each value comes from.
 //!
 //! ```
 //! use motet_model::{LoadOptions, load::load_from, source::files::Memory};
@@ -31,6 +31,7 @@ pub mod code;
 pub mod explain;
 pub mod finding;
 pub mod in_force;
+pub mod judge;
 pub mod load;
 pub mod report;
 pub mod schema;
@@ -47,6 +48,7 @@ mod spelling;
 
 pub use explain::{Explanation, explain};
 pub use finding::{Finding, Problems, Severity};
+pub use judge::Judge;
 pub use load::{LoadOptions, Loaded, check, find, load};
 pub use report::Style;
 pub use schema::{schema, service_schema};

@@ -6,6 +6,7 @@
 mod calls;
 mod doors;
 mod effects;
+mod engines;
 mod policies;
 mod stores;
 mod topics;
@@ -37,6 +38,10 @@ impl Lint {
         Self { finding, concerns: services.into_iter().map(|name| Concern::Service(name.to_owned())).collect() }
     }
 
+    fn of_topics<'a>(finding: Finding, topics: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { finding, concerns: topics.into_iter().map(|name| Concern::Topic(name.to_owned())).collect() }
+    }
+
     fn of_topic(finding: Finding, topic: &str) -> Self {
         Self { finding, concerns: vec![Concern::Topic(topic.to_owned())] }
     }
@@ -60,6 +65,7 @@ pub(crate) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     calls::check(subject, &mut lints);
     doors::check(subject, &mut lints);
     effects::check(subject, &mut lints);
+    engines::check(subject, &mut lints);
     policies::check(subject, &mut lints);
     stores::check(subject, &mut lints);
     topics::check(subject, &mut lints);

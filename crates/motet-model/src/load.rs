@@ -6,6 +6,7 @@ use crate::{
     code, decode,
     finding::{Finding, Problems, Severity},
     in_force::Written,
+    judge::Judge,
     keys::{
         Shape,
         accept::{self, Part},
@@ -39,6 +40,8 @@ pub struct LoadOptions {
     pub profiles: Vec<String>,
     /// The environment for `${VAR}`. It wins over `.env` beside the definition.
     pub env: BTreeMap<String, String>,
+    /// Who is asked about what the model does not know. `None`: that is left to whoever runs the system.
+    pub judge: Option<&'static dyn Judge>,
 }
 
 /// A definition that can be run.
@@ -136,7 +139,7 @@ fn read(files: &dyn Files, options: &LoadOptions) -> Read {
     let system = decode::system(&whole, &frame);
     let mut schemas = BTreeSet::new();
     if let Some(system) = &system {
-        let subject = rules::Subject { system, tree: &whole, files };
+        let subject = rules::Subject { system, tree: &whole, files, judge: options.judge };
         schemas = rules::check(&subject, &mut findings);
         // An error makes lints guess.
         if findings.iter().all(|finding| finding.severity != Severity::Error) {

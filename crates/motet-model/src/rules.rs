@@ -1,9 +1,10 @@
 //! What has to hold for a definition as a whole: references, ports, the order of starting, files, stores,
-//! policies, topics and their schemas.
+//! policies, topics and their schemas, filters.
 //!
 //! One file per subject. Each looks at the resolved system for what is meant and at the tree for where it stands.
 
 mod fallbacks;
+mod filters;
 mod gateway;
 mod paths;
 mod policies;
@@ -16,6 +17,7 @@ mod topics;
 
 use crate::{
     finding::Finding,
+    judge::Judge,
     source::{
         Span,
         files::Files,
@@ -31,6 +33,8 @@ pub(crate) struct Subject<'a> {
     /// The definition with includes, profiles and variables worked in.
     pub(crate) tree: &'a Node,
     pub(crate) files: &'a dyn Files,
+    /// Who is asked about what is not known here.
+    pub(crate) judge: Option<&'static dyn Judge>,
 }
 
 impl<'a> Subject<'a> {
@@ -66,5 +70,6 @@ pub(crate) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) -> BTree
     policies::check(subject, findings);
     gateway::check(subject, findings);
     topics::check(subject, findings);
+    filters::check(subject, findings);
     schemas::check(subject, findings)
 }

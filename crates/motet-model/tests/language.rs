@@ -141,6 +141,7 @@ profiles:
 "#;
 
 const KAFKA: &str = r#"{ kafka: { brokers: ["base:1"] } }"#;
+const RABBITMQ: &str = r#"{ rabbitmq: { url: "amqp://base" } }"#;
 const NATS: &str = r#"{ nats: { url: "nats://base" } }"#;
 
 /// Keys that say nothing to the running system, or that have tests of their own.
@@ -162,7 +163,12 @@ fn every_key_of_the_table_is_understood_and_its_example_changes_what_it_says() {
         }
         // Only one engine keeps events.
         let of_nats = key.path.starts_with("engines.events.nats.");
-        let before = if of_nats { BASE.replace(KAFKA, NATS) } else { BASE.to_owned() };
+        let of_rabbitmq = key.path.starts_with("engines.events.rabbitmq.");
+        let before = match (of_nats, of_rabbitmq) {
+            (true, _) => BASE.replace(KAFKA, NATS),
+            (_, true) => BASE.replace(KAFKA, RABBITMQ),
+            _ => BASE.to_owned(),
+        };
         let definition = format!("{before}  example:\n{}", at_path(&key.path, key.example));
         match load_with(&[("/motet.yaml", &definition)], &["example"], &env) {
             Ok(loaded) => {

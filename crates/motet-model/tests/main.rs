@@ -3,6 +3,7 @@
 mod events;
 mod explaining;
 mod hostile;
+mod judged;
 mod language;
 mod lints;
 mod looking;

@@ -13,6 +13,7 @@ pub(crate) fn options(profiles: &[&str], env: &[(&str, &str)]) -> LoadOptions {
         file: "/motet.yaml".into(),
         profiles: profiles.iter().map(|name| (*name).to_owned()).collect(),
         env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<BTreeMap<_, _>>(),
+        ..LoadOptions::default()
     }
 }
 

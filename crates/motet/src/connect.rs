@@ -4,6 +4,7 @@ use crate::{
     cli::Global,
     exit::{Exit, Failure},
     place::Place,
+    roles::events::Knows,
     terminal::report,
 };
 use anyhow::{Context as _, Result};
@@ -39,7 +40,12 @@ fn nothing_found(here: &Path) -> String {
 
 /// Which definition is meant and with what it is read.
 pub(crate) fn load_options(global: &Global) -> Result<LoadOptions> {
-    Ok(LoadOptions { file: definition_file(global)?, profiles: global.profiles.clone(), env: env::vars().collect() })
+    Ok(LoadOptions {
+        file: definition_file(global)?,
+        profiles: global.profiles.clone(),
+        env: env::vars().collect(),
+        judge: Some(&Knows),
+    })
 }
 
 /// The definition, read and without errors. Errors are printed, all of them.

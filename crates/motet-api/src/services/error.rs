@@ -7,6 +7,9 @@ use motet_cloudevents::{DecodeError, InvalidFilter};
 use motet_kernel::code::ErrorCode;
 use std::time::Duration;
 
+/// When to come again, in seconds, where nobody knows: an outage of an engine, a stop.
+const AGAIN_AFTER: u64 = 5;
+
 /// A request that is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -157,6 +160,9 @@ impl Refusal {
             Self::Busy { retry_after } => {
                 // Whole seconds, and never none: the header knows no smaller unit.
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)));
+            }
+            Self::Unavailable { .. } => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(AGAIN_AFTER));
             }
             Self::NoSuchPath { allow: Some(methods), .. } => {
                 headers.insert(header::ALLOW, HeaderValue::from_static(methods));

@@ -29,6 +29,9 @@ const COMMANDS: usize = 256;
 /// Dead letters are counted up to here at a start.
 const LETTERS_COUNTED: usize = 100_000;
 
+/// The key of the number that was given last.
+pub(super) const LAST: &str = "last";
+
 /// Everything that there is to be.
 #[derive(Debug, Clone, Default)]
 pub struct Declaration {
@@ -137,7 +140,17 @@ impl Core {
     /// How far the subscription is; a new one begins where it is declared to, and that is durable at once.
     async fn checkpoint(&self, id: u32, spec: &SubscriptionSpec) -> Result<Checkpoint, BrokerError> {
         if let Some(record) = self.state.get(Key::of(id).bytes())? {
-            return Ok(Checkpoint::read(record)?);
+            let mut checkpoint = Checkpoint::read(record)?;
+            let (at, ends) = (checkpoint.ledger.cursor(), self.transport.ends(&spec.topic).await?);
+            if at > ends.next.0 {
+                // What was here is gone, together with the topic's numbers. All that is there now is new to the subscription.
+                tracing::error!(
+                    subscription = %spec.name, at, end = ends.next.0,
+                    "the topic ends before the place where the subscription was: it was lost or made again in the engine; begun at its beginning"
+                );
+                checkpoint.ledger = Ledger::new(ends.first.0);
+            }
+            return Ok(checkpoint);
         }
         let position = self.position_of(&spec.topic, spec.from).await?;
         let checkpoint = Checkpoint { ledger: Ledger::new(position.0), paused: false };
@@ -175,13 +188,13 @@ impl Core {
             let number = u32::from_be_bytes(number.try_into().map_err(|_| malformed("it is short"))?);
             return Ok((number, String::from_utf8_lossy(beside).into_owned()));
         }
-        let last = self.meta.get("last")?.and_then(|value| Some(u32::from_be_bytes(value.get(..4)?.try_into().ok()?)));
+        let last = self.meta.get(LAST)?.and_then(|value| Some(u32::from_be_bytes(value.get(..4)?.try_into().ok()?)));
         let number = last.unwrap_or(0) + 1;
         let mut value = BytesMut::from(&number.to_be_bytes()[..]);
         value.put_slice(beside.as_bytes());
         let mut batch = Batch::new();
         batch.insert(&self.meta, key, value.freeze());
-        batch.insert(&self.meta, "last", Bytes::copy_from_slice(&number.to_be_bytes()));
+        batch.insert(&self.meta, LAST, Bytes::copy_from_slice(&number.to_be_bytes()));
         self.store.commit(batch).await?;
         Ok((number, beside.to_owned()))
     }

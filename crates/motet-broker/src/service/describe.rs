@@ -7,11 +7,15 @@ use crate::{
     port::{Ends, Engine},
     subscription::Mode,
 };
+use futures_util::future::join_all;
 use motet_store::Stats;
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
+
+/// How long an engine may take to say where a topic ends: people wait for it.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// The broker, now.
 #[derive(Debug, Clone)]
@@ -26,7 +30,7 @@ pub struct Description {
     pub store: Stats,
     /// What the store takes on disk, in bytes.
     pub disk_bytes: u64,
-    /// Why nothing can be written, if so.
+    /// Why nothing can be published or read, if so.
     pub trouble: Option<String>,
 }
 
@@ -80,14 +84,20 @@ impl Handle {
             subscriptions: Vec::new(),
             store: core.store.stats(),
             disk_bytes: core.store.disk_bytes(),
-            trouble: core.store.trouble().map(|error| error.to_string()),
+            trouble: None,
         };
-        for topic in topics {
+        let ends = join_all(topics.iter().map(|topic| async {
+            let name = topic.spec().name.clone();
+            tokio::time::timeout(ENDS_WITHIN, core.transport.ends(&name)).await
+        }));
+        let mut late = false;
+        for (topic, ends) in topics.iter().zip(ends.await) {
+            late |= ends.is_err();
             let name = topic.spec().name.clone();
             let published = topic.published.load(Relaxed);
             let (remembered, window_shortened) = topic.remembered();
             description.topics.push(TopicStatus {
-                ends: core.transport.ends(&name).await.ok(),
+                ends: ends.ok().and_then(Result::ok),
                 published,
                 duplicates: topic.duplicates.load(Relaxed),
                 per_second: core.rates.lock().get(&name).map_or(0.0, |rate| rate.per_second(now, published)),
@@ -96,6 +106,8 @@ impl Handle {
                 name,
             });
         }
+        let silent = || format!("{} has not answered within {} s", description.engine.name, ENDS_WITHIN.as_secs());
+        description.trouble = self.trouble().or_else(|| late.then(silent));
         let served: Vec<_> = core.subscriptions.read().values().map(Arc::clone).collect();
         for subscription in served {
             // One that has just been let go is not there any more.

@@ -194,7 +194,10 @@ pub(super) fn engine(node: Option<&Node>) -> EventsEngine {
         let replicas = value::parsed(Some(nats), &engine::NATS_REPLICAS).unwrap_or(1);
         return EventsEngine::Nats { url: url(nats), replicas };
     }
-    node.get("rabbitmq").map_or(EventsEngine::Embedded, |rabbitmq| EventsEngine::RabbitMq { url: url(rabbitmq) })
+    node.get("rabbitmq").map_or(EventsEngine::Embedded, |rabbitmq| EventsEngine::RabbitMq {
+        url: url(rabbitmq),
+        replicas: value::parsed(Some(rabbitmq), &engine::RABBITMQ_REPLICAS),
+    })
 }
 
 fn size(node: Option<&Node>, key: &Key) -> u64 {

@@ -47,11 +47,11 @@ pub(crate) const BROKERS: Key =
 pub(crate) const PARTITIONS: Key = Key::with(
     "partitions",
     Shape::One(Kind::Integer { min: 1, max: 1000 }),
-    "12",
+    "1",
     "How many partitions a topic gets that Motet creates. One that exists stays as it is.",
 )
-.because("it bounds how many can read at once and is hard to change later, because keys move; 12 can be divided by 2, 3, 4 and 6")
-.example("partitions: 24");
+.because("Motet keeps the order of each key and shares the work among instances itself; more partitions help only others who read the topic")
+.example("partitions: 12");
 
 pub(crate) const KAFKA_REPLICAS: Key = Key::without(
     "replicas",
@@ -83,8 +83,22 @@ pub(crate) const RABBITMQ_URL: Key = Key::required(
 .because("it holds a password: keep it in a variable, not in the file")
 .example("url: \"${RABBITMQ_URL}\"");
 
-static RABBITMQ_FIELDS: Fields =
-    Fields { what: "a RabbitMQ server", id: "rabbitmq", keys: &[RABBITMQ_URL], one_of: &[], one_needed: false };
+pub(crate) const RABBITMQ_REPLICAS: Key = Key::without(
+    "replicas",
+    Shape::One(Kind::Integer { min: 1, max: 15 }),
+    "what the server has as its default",
+    "How many servers keep a copy of a queue that Motet creates.",
+)
+.because("who runs the cluster knows how many it can lose")
+.example("replicas: 3");
+
+static RABBITMQ_FIELDS: Fields = Fields {
+    what: "a RabbitMQ server",
+    id: "rabbitmq",
+    keys: &[RABBITMQ_URL, RABBITMQ_REPLICAS],
+    one_of: &[],
+    one_needed: false,
+};
 
 const RABBITMQ: Key = Key::without(
     "rabbitmq",

@@ -31,6 +31,7 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) -> BTree
     let mut files = BTreeSet::new();
     for (name, topic) in &subject.system.topics {
         let Some(schema) = &topic.schema else { continue };
+        let before = findings.len();
         let place = subject.tree.at(&["topics", name.as_str(), "schema"]).map(|node| node.span);
         let key = subject.place(&["topics", name.as_str(), "schema"]);
         match schema {
@@ -48,8 +49,22 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) -> BTree
                 files.extend(reading.seen);
             }
         }
+        if findings.len() == before {
+            usable(subject, name, schema, place.unwrap_or(key), findings);
+        }
     }
     files
+}
+
+/// What only shows when the schema is put to use: an `$id` that leads elsewhere, an anchor that is not there.
+fn usable(subject: &Subject<'_>, topic: &TopicName, schema: &Schema, place: Span, findings: &mut Vec<Finding>) {
+    let Some(judge) = subject.judge else { return };
+    let Err(why) = judge.schema(schema, &subject.system.dir) else { return };
+    findings.push(
+        Finding::error(code::INVALID_SCHEMA, format!("nothing can be held against the schema of `{topic}`: {why}"))
+            .at(place, "cannot be used")
+            .help("correct the schema; what it refers to has to be in the system's folder"),
+    );
 }
 
 fn read(

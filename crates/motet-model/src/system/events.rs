@@ -220,6 +220,8 @@ pub enum EventsEngine {
     RabbitMq {
         /// `amqp://user:password@host:port/vhost`.
         url: Secret,
+        /// How many servers keep a copy of a queue. `None`: what the server has as its default.
+        replicas: Option<u32>,
     },
     /// NATS JetStream.
     Nats {
@@ -241,6 +243,14 @@ impl fmt::Debug for Secret {
 }
 
 impl EventsEngine {
+    /// The URL that it is reached at, with what opens it; nothing where there is none.
+    pub fn url(&self) -> Option<&str> {
+        match self {
+            Self::Embedded | Self::Kafka { .. } => None,
+            Self::RabbitMq { url, .. } | Self::Nats { url, .. } => Some(&url.0),
+        }
+    }
+
     /// Its name, as it is written.
     pub fn name(&self) -> &'static str {
         match self {

@@ -6,17 +6,21 @@
 
 mod declared;
 mod door;
+pub(crate) mod engine;
+mod judge;
 pub(crate) mod outbox;
 mod push;
 
 pub(crate) use declared::{Declared, longest_delivery};
 pub(crate) use door::{adhere, not_possible, publish, watch};
+pub(crate) use judge::Knows;
 
 use crate::place::Place;
 use anyhow::{Context as _, Result};
 use door::ServicesDoor;
+use engine::Chosen;
 use motet_api::services;
-use motet_broker::{Broker, Description, Embedded, Handle};
+use motet_broker::{Broker, Description, Handle};
 use motet_kernel::{name::ServiceName, task::TaskGroup};
 use motet_store::{OpenError, Store};
 use outbox::{Outboxes, Relays};
@@ -40,6 +44,7 @@ pub(crate) struct Events {
 #[derive(Debug, Clone)]
 struct Running {
     broker: Handle,
+    engine: Chosen,
     /// What is declared now; the doors look into it at each request.
     declared: Arc<RwLock<Declared>>,
     push: Arc<Push>,
@@ -65,6 +70,22 @@ impl Events {
         self.running.lock().as_ref().map(|running| running.relays.status()).unwrap_or_default()
     }
 
+    /// Whether what runs can go on with what a definition says. Asked before anything is changed.
+    ///
+    /// # Errors
+    /// When it would have to be another engine; the sentence says what to do.
+    pub(crate) fn agrees(&self, declared: &Declared) -> Result<()> {
+        match &*self.running.lock() {
+            Some(running) if !declared.is_empty() => running.engine.goes_on_as(declared.engine()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Why nothing can be published or read, if so.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.running.lock().as_ref().and_then(|running| running.broker.trouble())
+    }
+
     /// Makes it what a definition says, before its services start: the store, an address for each of them, topics and subscriptions, the
     /// relays of outboxes. `edges`: where the data plane takes deliveries to each service.
     ///
@@ -81,7 +102,7 @@ impl Events {
         let mut running = match before {
             Some(running) => running,
             None if declared.is_empty() => return Ok(BTreeMap::new()),
-            None => start(place, group).await?,
+            None => start(place, declared.engine(), group).await?,
         };
         running.open_doors(&declared, group).await?;
         running.push.lead(&declared, edges);
@@ -119,7 +140,7 @@ impl Running {
     }
 }
 
-async fn start(place: &Place, group: &TaskGroup) -> Result<Running> {
+async fn start(place: &Place, engine: &Chosen, group: &TaskGroup) -> Result<Running> {
     let dir = place.events();
     let open = {
         let dir = dir.clone();
@@ -128,17 +149,24 @@ async fn start(place: &Place, group: &TaskGroup) -> Result<Running> {
     let opened: Result<Store, OpenError> =
         tokio::task::spawn_blocking(open).await.context("the store was not opened")?;
     let store = opened.map_err(|error| told(&error, error.code().0))?;
-    let transport = Embedded::new(store.clone(), &dir).map_err(|error| told(&error, error.code().0))?;
+    let transport = engine.open(&store, &dir, group).await?;
     let push = Arc::new(Push::new()?);
     let broker = Broker::start(
         motet_broker::Config::default(),
         store,
-        Arc::new(transport),
+        transport,
         Arc::clone(&push) as Arc<dyn motet_broker::Deliver>,
         group,
     );
     let broker = broker.map_err(|error| told(&error, error.code().0))?;
-    Ok(Running { broker, declared: Arc::default(), push, relays: Relays::default(), doors: BTreeMap::new() })
+    Ok(Running {
+        broker,
+        engine: engine.clone(),
+        declared: Arc::default(),
+        push,
+        relays: Relays::default(),
+        doors: BTreeMap::new(),
+    })
 }
 
 /// A failure as a person reads it.

@@ -9,7 +9,7 @@ use crate::{
     place::{Door, Place},
     roles::{
         doors, environment,
-        events::{Declared, Events, outbox},
+        events::{Declared, Events, Knows, outbox},
         faults::Faults,
         membership::Membership,
         status::{self, Facts},
@@ -194,18 +194,29 @@ fn process_options(place: &Place, system: &System) -> Result<motet_supervisor::p
     Ok(options)
 }
 
-/// Whether a variable of Motet's own environment opens the server of all stores. Services inherit the rest.
+/// Whether a variable of Motet's own environment opens the server of all stores or of all events. Services inherit the rest.
 fn is_administrators(value: &str, system: &System) -> bool {
-    let Some(url) = &system.engines.stores.postgres else { return false };
-    let user = url.split_once("://").and_then(|(_, rest)| rest.split_once('@')).map(|(user, _)| user);
-    let password = user.and_then(|user| user.split_once(':')).map(|(_, password)| password);
-    value.contains(url.as_str()) || password.is_some_and(|password| !password.is_empty() && value == password)
+    let holds = |url: &str| value.contains(url);
+    let is = |secret: Option<&str>| secret.is_some_and(|secret| !secret.is_empty() && value == secret);
+    let of_stores = system.engines.stores.postgres.as_deref().is_some_and(|url| holds(url) || is(password(url)));
+    // Without credentials the address of an engine is no secret, and where there is a user alone, that is a token.
+    let of_events = system.engines.events.url().filter(|url| userinfo(url).is_some());
+    of_stores || of_events.is_some_and(|url| holds(url) || is(password(url).or(userinfo(url))))
+}
+
+fn userinfo(url: &str) -> Option<&str> {
+    url.split_once("://").and_then(|(_, rest)| rest.split_once('@')).map(|(user, _)| user)
+}
+
+fn password(url: &str) -> Option<&str> {
+    userinfo(url).and_then(|user| user.split_once(':')).map(|(_, password)| password)
 }
 
 impl Shared {
     /// Makes the running system match a definition.
     async fn follow(&self, system: &System) -> Result<()> {
         let declared = Declared::of(system)?;
+        self.events.agrees(&declared)?;
         let stores = stores::of(system, &self.place)?;
         let credentials = stores::provision(&stores).await?;
         let addresses = self.open_edges(system).await?;
@@ -356,7 +367,7 @@ impl Shared {
             let current = self.current.lock();
             let profiles = profiles.unwrap_or_else(|| current.profiles.clone());
             let env = std::env::vars().collect();
-            (current.system.clone(), LoadOptions { file: before_file(&current), profiles, env })
+            (current.system.clone(), LoadOptions { file: before_file(&current), profiles, env, judge: Some(&Knows) })
         };
         let loaded = motet_model::load(&options)
             .map_err(|problems| Refusal::Definition(problems.render(motet_model::Style::PLAIN)))?;

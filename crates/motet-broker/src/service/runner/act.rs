@@ -88,7 +88,10 @@ impl Runner {
                     Done::NotFetched { epoch }
                 }
                 Err(error) => {
-                    tracing::error!(subscription = %spec.name, %error, "events could not be read; tried again");
+                    // That the engine is away is said once, for all subscriptions.
+                    if !matches!(error, TransportError::Unavailable { .. }) {
+                        tracing::error!(subscription = %spec.name, %error, "events could not be read; tried again");
+                    }
                     tokio::time::sleep(TRY_AGAIN).await;
                     Done::NotFetched { epoch }
                 }

@@ -1,19 +1,21 @@
 //! The definition's topics and subscriptions in the words of the broker, with what only the binary knows: whose contract is whose, who may
 //! publish, which path gets what.
 
+use super::engine::Chosen;
 use anyhow::{Context as _, Result, bail};
 use motet_broker::{
     BatchRule, Declaration, Filter, Keep, Mode, Permanent, Retry, Start, SubscriptionName, SubscriptionSpec, Time,
     TopicName, TopicSpec,
 };
-use motet_contract::Contract;
+use motet_contract::{Contract, LoadError};
 use motet_kernel::name::ServiceName;
 use motet_model::system::{
     Service, System,
-    events::{self, ContentMode, Delivery, EventsEngine, From, Schema},
+    events::{self, ContentMode, Delivery, From, Schema},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -21,6 +23,7 @@ use std::{
 /// What a definition says about events.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Declared {
+    engine: Chosen,
     topics: BTreeMap<TopicName, Topic>,
     subscriptions: BTreeMap<SubscriptionName, Subscription>,
     publishers: BTreeMap<ServiceName, BTreeSet<TopicName>>,
@@ -51,11 +54,7 @@ impl Declared {
     /// # Errors
     /// When a schema or a filter cannot be used, and when something is asked for that Motet cannot do yet.
     pub(crate) fn of(system: &System) -> Result<Self> {
-        let mut declared = Self::default();
-        if !system.topics.is_empty() && system.engines.events != EventsEngine::Embedded {
-            let engine = system.engines.events.name();
-            bail!("Events on {engine} cannot be used yet: write `events: embedded` under `engines:`, or leave it out.");
-        }
+        let mut declared = Self { engine: Chosen::of(system)?, ..Self::default() };
         for topic in system.topics.values() {
             let topic = read_topic(topic, system).with_context(|| format!("topic `{}` cannot be used", topic.name))?;
             declared.topics.insert(topic.spec.name.clone(), topic);
@@ -78,6 +77,11 @@ impl Declared {
     /// Nothing is told by events.
     pub(crate) fn is_empty(&self) -> bool {
         self.topics.is_empty()
+    }
+
+    /// What is to keep the topics.
+    pub(crate) fn engine(&self) -> &Chosen {
+        &self.engine
     }
 
     /// Everybody who publishes or subscribes.
@@ -119,12 +123,16 @@ fn name_of(service: &ServiceName, topic: &str) -> Result<SubscriptionName> {
     Ok(format!("{service}.{topic}").parse()?)
 }
 
+/// A schema, ready to hold payloads against. What it refers to stays in the folder `root`.
+pub(super) fn contract(schema: &Schema, root: &Path) -> Result<Contract, LoadError> {
+    match schema {
+        Schema::File(file) => Contract::load(file, root),
+        Schema::Inline { schema, dir } => Contract::inline(schema, dir, root),
+    }
+}
+
 fn read_topic(topic: &events::Topic, system: &System) -> Result<Topic> {
-    let contract = match &topic.schema {
-        None => None,
-        Some(Schema::File(file)) => Some(Contract::load(file, &system.dir)?),
-        Some(Schema::Inline { schema, dir }) => Some(Contract::inline(schema, dir, &system.dir)?),
-    };
+    let contract = topic.schema.as_ref().map(|schema| contract(schema, &system.dir)).transpose()?;
     let spec = TopicSpec {
         key: topic.key.as_deref().map(str::parse).transpose()?,
         keep: Keep { time: topic.keep.time, bytes: topic.keep.size },
