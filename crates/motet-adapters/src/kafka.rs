@@ -50,6 +50,8 @@ const ARRIVAL: Duration = Duration::from_millis(300);
 /// How often readers that nobody uses are looked for.
 const SWEEP: Duration = Duration::from_secs(10);
 
+const RETENTION: &str = "The topic is made with what is declared, and Kafka gives back whole segments, minutes later: Motet does not see to it, so more may stay.";
+
 /// What Kafka keeps itself, and what Motet adds.
 pub const SUPPORT: &[Support] = &[
     Support::engine(Capability::Durable).noting(
@@ -62,9 +64,8 @@ pub const SUPPORT: &[Support] = &[
     Support::motet(Capability::Dedup),
     Support::engine(Capability::ReplayByPosition),
     Support::engine(Capability::ReplayByTime),
-    Support::engine(Capability::RetentionByTime),
-    Support::engine(Capability::RetentionBySize)
-        .noting("Kafka gives back whole segments, every five minutes: an eighth of the size more may stay."),
+    Support::not(Capability::RetentionByTime, RETENTION),
+    Support::not(Capability::RetentionBySize, RETENTION),
     Support::not(
         Capability::Partitions,
         "A topic has one partition, and needs no more below what one carries: Motet shares its events among all instances of a subscriber.",

@@ -45,7 +45,8 @@ use writer::{Job, Writer};
 
 /// What NATS keeps itself, what Motet adds, and what nobody does.
 pub const SUPPORT: &[Support] = &[
-    Support::engine(Capability::Durable).noting(
+    Support::depends(
+        Capability::Durable,
         "JetStream acknowledges before the disk has the event and syncs every two minutes: it survives the death of the server's process, and that of its machine only with `sync_interval: always` (server 2.10 or newer) or several replicas.",
     ),
     Support::motet(Capability::Order),

@@ -82,6 +82,8 @@ impl fmt::Display for Capability {
 pub enum By {
     /// The engine does.
     Engine,
+    /// The engine does where its server is set up for that: [`Support::note`] says how.
+    Depends,
     /// Motet does, durably, on top of the engine.
     Motet,
     /// Nobody does: [`Support::note`] says why, or from which version of the server on.
@@ -89,10 +91,11 @@ pub enum By {
 }
 
 impl By {
-    /// For people: `engine`, `motet`, `no`.
+    /// For people: `engine`, `depends`, `motet`, `no`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Engine => "engine",
+            Self::Depends => "depends",
             Self::Motet => "motet",
             Self::Nobody => "no",
         }
@@ -106,7 +109,7 @@ pub struct Support {
     pub capability: Capability,
     /// By whom.
     pub by: By,
-    /// What one has to know about it: a sentence, or nothing (empty). Never empty where nobody keeps it.
+    /// What one has to know about it: a sentence, or nothing (empty). Never empty where it depends, and where nobody keeps it.
     pub note: &'static str,
 }
 
@@ -119,6 +122,11 @@ impl Support {
     /// Motet keeps it on top of the engine.
     pub const fn motet(capability: Capability) -> Self {
         Self { capability, by: By::Motet, note: "" }
+    }
+
+    /// The engine keeps it if its server is set up for that; `how` is a sentence.
+    pub const fn depends(capability: Capability, how: &'static str) -> Self {
+        Self { capability, by: By::Depends, note: how }
     }
 
     /// Nobody keeps it; `why` is a sentence.
@@ -137,7 +145,7 @@ pub fn find(table: &[Support], capability: Capability) -> Option<&Support> {
     table.iter().find(|support| support.capability == capability)
 }
 
-/// What is wrong with an engine's table: it has to have each capability once, and a sentence wherever nobody keeps one. Empty if nothing
+/// What is wrong with an engine's table: it has to have each capability once, and a sentence wherever nobody keeps one or it depends. Empty if nothing
 /// is. For the test that each engine has.
 pub fn faults(table: &[Support]) -> Vec<String> {
     let mut faults = Vec::new();
@@ -147,8 +155,10 @@ pub fn faults(table: &[Support]) -> Vec<String> {
             faults.push(format!("`{capability}` has {lines} lines instead of one"));
         }
     }
-    let silent = |support: &&Support| support.by == By::Nobody && support.note.is_empty();
-    faults.extend(table.iter().filter(silent).map(|support| format!("`{}` does not say why not", support.capability)));
+    let silent = |support: &&Support| matches!(support.by, By::Nobody | By::Depends) && support.note.is_empty();
+    faults.extend(
+        table.iter().filter(silent).map(|support| format!("`{}` does not say why, or how", support.capability)),
+    );
     let unfinished = |support: &&Support| !support.note.is_empty() && !support.note.ends_with('.');
     faults.extend(
         table.iter().filter(unfinished).map(|support| format!("the note on `{}` is no sentence", support.capability)),
@@ -167,7 +177,7 @@ mod tests {
         let first = table.remove(0);
         assert_eq!(faults(&table), ["`durable before acknowledged` has 0 lines instead of one"]);
         table.push(Support { by: By::Nobody, note: "", ..first });
-        assert_eq!(faults(&table), ["`durable before acknowledged` does not say why not"]);
+        assert_eq!(faults(&table), ["`durable before acknowledged` does not say why, or how"]);
         table.push(first.noting("half a thought"));
         assert_eq!(faults(&table).len(), 3);
     }

@@ -68,7 +68,7 @@ fn findings(changes: &[(&str, &str)]) -> Vec<(&'static str, String)> {
 fn an_expression_that_cannot_be_read_is_found_where_it_stands() {
     assert_eq!(findings(&[]), []);
     let told = ("MO-model-159", "`broken` cannot be read: a value is expected at 7".to_owned());
-    assert_eq!(findings(&[("type = 'a'", "broken")]), [told.clone()]);
+    assert_eq!(findings(&[("type = 'a'", "broken")]), std::slice::from_ref(&told));
     let nested = [("{ sql: \"type = 'a'\" }", "{ any: [{ not: { sql: broken } }, { all: [{ sql: fine }] }] }")];
     assert_eq!(findings(&nested), [told]);
     // What is called like an expression and is an attribute is none.

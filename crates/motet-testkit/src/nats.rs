@@ -71,7 +71,10 @@ impl Nats {
             // The end of orders means that the fixture was dropped.
             while let Ok(order) = inbox.recv() {
                 let (done, result) = match order {
-                    Order::Kill(done) => (done, Ok(end(&mut server.process))),
+                    Order::Kill(done) => {
+                        end(&mut server.process);
+                        (done, Ok(()))
+                    }
                     Order::Start(done) => (done, server.again()),
                     Order::Forget(done) => (done, server.forget()),
                 };

@@ -81,11 +81,6 @@ impl Events {
         }
     }
 
-    /// Why nothing can be published or read, if so.
-    pub(crate) fn trouble(&self) -> Option<String> {
-        self.running.lock().as_ref().and_then(|running| running.broker.trouble())
-    }
-
     /// Makes it what a definition says, before its services start: the store, an address for each of them, topics and subscriptions, the
     /// relays of outboxes. `edges`: where the data plane takes deliveries to each service.
     ///

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use motet_broker::{
     Broker, Embedded, Transport, embedded,
     engine::{By, Capability, Support},
+    port::TransportError,
 };
 use motet_kernel::{code::ErrorCode, task::TaskGroup};
 use motet_model::{
@@ -18,7 +19,8 @@ use motet_store::{Batch, Keyspace, Shape, Store};
 use std::{path::Path, sync::Arc, time::Duration};
 
 /// All that a definition can name, in the order in which people are shown them.
-pub(crate) const NAMES: [&str; 4] = ["embedded", "kafka", "rabbitmq", "nats"];
+#[cfg(test)]
+const NAMES: [&str; 4] = ["embedded", "kafka", "rabbitmq", "nats"];
 
 /// Engines give up by themselves after ten seconds; this is for one that does not.
 const OPENS_WITHIN: Duration = Duration::from_secs(15);
@@ -45,13 +47,25 @@ pub(crate) struct Chosen {
 pub(crate) fn table(name: &str) -> Option<&'static [Support]> {
     match name {
         "embedded" => Some(embedded::SUPPORT),
+        #[cfg(feature = "kafka")]
+        "kafka" => Some(motet_adapters::kafka::SUPPORT),
+        #[cfg(feature = "rabbitmq")]
+        "rabbitmq" => Some(motet_adapters::rabbitmq::SUPPORT),
+        #[cfg(feature = "nats")]
+        "nats" => Some(motet_adapters::nats::SUPPORT),
         _ => None,
     }
 }
 
 /// What an engine cannot keep of what a definition may ask for.
 pub(crate) fn lacks(engine: &EventsEngine) -> Vec<(Promise, &'static str)> {
-    let missing = table(engine.name()).into_iter().flatten().filter(|support| support.by == By::Nobody);
+    // Several servers do not lose at once what one may.
+    let has_copies = matches!(engine, EventsEngine::Nats { replicas: 3.., .. });
+    let missing = table(engine.name()).into_iter().flatten().filter(|support| match support.by {
+        By::Nobody => true,
+        By::Depends => !(support.capability == Capability::Durable && has_copies),
+        By::Engine | By::Motet => false,
+    });
     missing.filter_map(|support| Some((promise(support.capability)?, support.note))).collect()
 }
 
@@ -98,6 +112,12 @@ impl Chosen {
             bail!(
                 "Topics of several partitions cannot be used yet: leave `partitions` under `engines.events.kafka` out. Motet shares \
                  the events of one partition among all instances of a subscriber."
+            );
+        }
+        if let EventsEngine::RabbitMq { replicas: Some(_), .. } = &self.engine {
+            bail!(
+                "How many servers of RabbitMQ keep a copy cannot be set yet: leave `replicas` under `engines.events.rabbitmq` out, and \
+                 set it by a policy of RabbitMQ."
             );
         }
         Ok(())
@@ -182,7 +202,7 @@ impl Chosen {
     /// When the store belongs to another engine, and when the engine does not answer within some seconds.
     pub(crate) async fn open(&self, store: &Store, dir: &Path, group: &TaskGroup) -> Result<Arc<dyn Transport>> {
         self.may_use(store, dir)?;
-        let opened = tokio::time::timeout(OPENS_WITHIN, self.connect(store, dir, group)).await;
+        let opened = tokio::time::timeout(OPENS_WITHIN, Box::pin(self.connect(store, dir, group))).await;
         let opened = opened.with_context(|| format!("{} did not answer within {OPENS_WITHIN:?}", self.name()))?;
         let engine =
             opened.with_context(|| format!("Events cannot be kept by {}, so nothing was started", self.name()))?;
@@ -192,16 +212,47 @@ impl Chosen {
     }
 
     /// One line for each engine.
-    async fn connect(&self, store: &Store, dir: &Path, _group: &TaskGroup) -> Result<Arc<dyn Transport>> {
+    #[cfg_attr(
+        not(any(feature = "kafka", feature = "rabbitmq", feature = "nats")),
+        expect(unused_variables, reason = "only other servers need tasks")
+    )]
+    async fn connect(&self, store: &Store, dir: &Path, group: &TaskGroup) -> Result<Arc<dyn Transport>> {
         match &self.engine {
             EventsEngine::Embedded => {
                 let engine = Embedded::new(store.clone(), dir).map_err(|error| super::told(&error, error.code().0))?;
                 Ok(Arc::new(engine))
             }
-            EventsEngine::Kafka { .. } | EventsEngine::RabbitMq { .. } | EventsEngine::Nats { .. } => {
-                self.usable().and_then(|()| bail!("{} has a table and no client", self.name()))
+            #[cfg(feature = "kafka")]
+            EventsEngine::Kafka { brokers, replicas, .. } => {
+                use motet_adapters::kafka::{Kafka, Settings};
+                let replicas = replicas.map(|replicas| u16::try_from(replicas).unwrap_or(u16::MAX));
+                let settings = Settings { brokers: brokers.clone(), prefix: self.prefix.clone(), replicas };
+                reached(Kafka::connect(settings, store, group).await)
             }
+            #[cfg(feature = "rabbitmq")]
+            EventsEngine::RabbitMq { url, .. } => {
+                use motet_adapters::rabbitmq::{Rabbit, Settings};
+                let settings = Settings { url: url.0.clone(), prefix: self.prefix.clone() };
+                reached(Rabbit::connect(settings, store, group).await)
+            }
+            #[cfg(feature = "nats")]
+            EventsEngine::Nats { url, replicas } => {
+                use motet_adapters::nats::{Nats, Settings};
+                let mut settings = Settings::new(&url.0, &*self.prefix)?;
+                settings.replicas = u8::try_from(*replicas).unwrap_or(u8::MAX);
+                reached(Nats::connect(settings, store, group).await)
+            }
+            #[cfg(not(all(feature = "kafka", feature = "rabbitmq", feature = "nats")))]
+            _ => self.usable().and_then(|()| bail!("{} has a table and no client", self.name())),
         }
+    }
+}
+
+#[cfg(any(feature = "kafka", feature = "rabbitmq", feature = "nats"))]
+fn reached<T: Transport>(opened: Result<T, TransportError>) -> Result<Arc<dyn Transport>> {
+    match opened {
+        Ok(engine) => Ok(Arc::new(engine)),
+        Err(error) => Err(super::told(&error, error.code().0)),
     }
 }
 
