@@ -11,7 +11,7 @@ use bytes::Bytes;
 use motet_cloudevents::Event;
 use motet_store::{Batch, Keyspace, Limits, ReadError};
 use serde::{Deserialize, Serialize};
-use std::ops::Bound;
+use std::{collections::BTreeSet, ops::Bound};
 
 /// Why an event was given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,8 +51,8 @@ pub struct DeadLetter {
 pub struct Which {
     /// From this number on. Default the oldest.
     pub from: u64,
-    /// Only these numbers, where any are given.
-    pub numbers: Vec<u64>,
+    /// Only these numbers, as many as there are. Default all.
+    pub numbers: Option<BTreeSet<u64>>,
     /// Only events that this takes.
     pub filter: Option<crate::subscription::Filter>,
 }
@@ -60,7 +60,16 @@ pub struct Which {
 impl Which {
     /// One, by its number.
     pub fn one(number: u64) -> Self {
-        Self { numbers: vec![number], ..Self::default() }
+        Self::of([number])
+    }
+
+    /// These, by their numbers.
+    pub fn of(numbers: impl IntoIterator<Item = u64>) -> Self {
+        Self { numbers: Some(numbers.into_iter().collect()), ..Self::default() }
+    }
+
+    fn takes(&self, event: &Event) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.takes(event))
     }
 }
 
@@ -109,19 +118,39 @@ impl Graveyard {
         Ok(self.letters.prefix(&Key::of(subscription).bytes(), Limits::items(most))?.len())
     }
 
-    /// Up to `most` that `which` names, in the order of being given up, and where to go on.
-    pub(crate) fn find(&self, subscription: u32, which: &Which, most: usize) -> Result<Found, Unreadable> {
+    /// Up to `most` that `which` names, from a number on, in the order of being given up; and where to go on.
+    pub(crate) fn find(&self, subscription: u32, which: &Which, from: u64, most: usize) -> Result<Found, Unreadable> {
+        match &which.numbers {
+            Some(numbers) => self.find_named(subscription, which, numbers.range(from..), most),
+            None => self.find_all(subscription, which, from, most),
+        }
+    }
+
+    fn find_named<'a>(
+        &self,
+        subscription: u32,
+        which: &Which,
+        mut numbers: impl Iterator<Item = &'a u64>,
+        most: usize,
+    ) -> Result<Found, Unreadable> {
         let mut found = Vec::new();
-        if !which.numbers.is_empty() {
-            for number in which.numbers.iter().take(most) {
-                if let Some(record) = self.letters.get(Key::of(subscription).u64(*number).bytes())? {
-                    found.push((*number, DeadRecord::read(record)?));
+        for number in numbers.by_ref() {
+            if let Some(record) = self.letters.get(Key::of(subscription).u64(*number).bytes())? {
+                let record = DeadRecord::read(record)?;
+                if which.takes(&record.entry.event) {
+                    found.push((*number, record));
                 }
             }
-            return Ok((found, None));
+            if found.len() >= most {
+                break;
+            }
         }
+        Ok((found, numbers.next().copied()))
+    }
+
+    fn find_all(&self, subscription: u32, which: &Which, mut from: u64, most: usize) -> Result<Found, Unreadable> {
+        let mut found = Vec::new();
         let end = Key::of(subscription).u64(u64::MAX).bytes();
-        let mut from = which.from;
         loop {
             let begin = Key::of(subscription).u64(from).bytes();
             let page = self.letters.range(&begin, Bound::Included(&end), Limits { items: 256, bytes: 4 << 20 })?;
@@ -132,7 +161,7 @@ impl Graveyard {
                 let number = number_at(&key, 4).unwrap_or_default();
                 let record = DeadRecord::read(record)?;
                 from = number + 1;
-                if which.filter.as_ref().is_none_or(|filter| filter.takes(&record.entry.event)) {
+                if which.takes(&record.entry.event) {
                     found.push((number, record));
                     if found.len() >= most {
                         return Ok((found, Some(from)));

@@ -74,9 +74,12 @@ struct Subscription {
     spec: RwLock<Arc<SubscriptionSpec>>,
     commands: mpsc::Sender<Command>,
     next_letter: AtomicU64,
+    /// How many dead letters there are; changes with them, under `graves`.
     letters: AtomicU64,
     /// Closed when its loop has ended and how far it came is on disk.
     ended: watch::Receiver<()>,
+    /// Held by who writes dead letters or takes them away: two orders at once would both find the same one.
+    graves: tokio::sync::Mutex<()>,
 }
 
 /// What a subscription's loop is asked for.

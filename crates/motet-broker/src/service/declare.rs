@@ -127,6 +127,7 @@ impl Core {
             next_letter: AtomicU64::new(next_letter),
             letters: AtomicU64::new(letters),
             ended,
+            graves: tokio::sync::Mutex::default(),
         });
         self.subscriptions.write().insert(name, Arc::clone(&subscription));
         let runner = runner::Runner::new(Arc::clone(self), subscription, machine, head, orders);

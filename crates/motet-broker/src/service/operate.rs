@@ -12,7 +12,7 @@ use crate::{
 };
 use motet_cloudevents::Event;
 use motet_store::Batch;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 /// So many dead letters are redriven or dropped in one write.
 const ROUND: usize = 256;
@@ -51,7 +51,8 @@ impl Handle {
         most: usize,
     ) -> Result<(Vec<DeadLetter>, Option<u64>), SubscriptionError> {
         let served = self.core.subscription(subscription)?;
-        let (found, next) = self.find(&served, which, most.clamp(1, 10_000)).await?;
+        let from = which.from;
+        let (found, next) = self.find(&served, &Arc::new(which), from, most.clamp(1, 10_000)).await?;
         let letters = found.into_iter().map(|(number, record)| letter(subscription, number, record));
         Ok((letters.collect(), next))
     }
@@ -79,7 +80,7 @@ impl Handle {
     async fn redrive_as(
         &self,
         subscription: &SubscriptionName,
-        mut which: Which,
+        which: Which,
         most: usize,
         edited: Option<Event>,
     ) -> Result<usize, SubscriptionError> {
@@ -90,9 +91,10 @@ impl Handle {
         };
         // What dies again meanwhile gets a higher number, and is not redriven by the same order.
         let end = served.next_letter.load(Relaxed);
-        let mut done = 0;
+        let (mut done, mut from, which) = (0, which.from, Arc::new(which));
         while done < most {
-            let (mut found, next) = self.find(&served, which.clone(), ROUND.min(most - done)).await?;
+            let _alone = served.graves.lock().await;
+            let (mut found, next) = self.find(&served, &which, from, ROUND.min(most - done)).await?;
             found.retain(|(number, _)| *number < end);
             if found.is_empty() {
                 break;
@@ -116,7 +118,7 @@ impl Handle {
             served.letters.fetch_sub(items.len() as u64, Relaxed);
             served.commands.send(Command::Redriven(items)).await.map_err(|_| SubscriptionError::Stopping)?;
             match next {
-                Some(next) => which.from = next,
+                Some(next) => from = next,
                 None => break,
             }
         }
@@ -127,29 +129,36 @@ impl Handle {
     pub async fn drop_dead_letters(
         &self,
         subscription: &SubscriptionName,
-        mut which: Which,
+        which: Which,
         most: usize,
     ) -> Result<usize, SubscriptionError> {
         let served = self.core.subscription(subscription)?;
-        let mut done = 0;
+        let (mut done, mut from, which) = (0, which.from, Arc::new(which));
         while done < most {
-            let (found, next) = self.find(&served, which.clone(), ROUND.min(most - done)).await?;
+            let _alone = served.graves.lock().await;
+            let (found, next) = self.find(&served, &which, from, ROUND.min(most - done)).await?;
             let mut batch = Batch::new();
             found.iter().for_each(|(number, _)| self.core.graveyard.drop_letter(&mut batch, served.id, *number));
             self.core.store.commit(batch).await?;
             done += found.len();
             served.letters.fetch_sub(found.len() as u64, Relaxed);
             match next {
-                Some(next) => which.from = next,
+                Some(next) => from = next,
                 None => break,
             }
         }
         Ok(done)
     }
 
-    async fn find(&self, served: &Subscription, which: Which, most: usize) -> Result<Found, SubscriptionError> {
-        let (graveyard, id) = (self.core.graveyard.clone(), served.id);
-        let found = tokio::task::spawn_blocking(move || graveyard.find(id, &which, most)).await;
+    async fn find(
+        &self,
+        served: &Subscription,
+        which: &Arc<Which>,
+        from: u64,
+        most: usize,
+    ) -> Result<Found, SubscriptionError> {
+        let (graveyard, id, which) = (self.core.graveyard.clone(), served.id, Arc::clone(which));
+        let found = tokio::task::spawn_blocking(move || graveyard.find(id, &which, from, most)).await;
         Ok(found.map_err(|_| SubscriptionError::Stopping)??)
     }
 }

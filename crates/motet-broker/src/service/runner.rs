@@ -151,7 +151,6 @@ impl Runner {
                 self.feed(|machine, now, out| machine.refetched(id, entry, now, out));
             }
             Done::Buried { id } => {
-                self.subscription.letters.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 self.feed(|machine, now, out| machine.buried(id, now, out));
             }
             Done::Told => {}

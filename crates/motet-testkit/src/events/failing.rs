@@ -167,6 +167,39 @@ pub(super) async fn dead_letters_are_listed_in_pages_redriven_dropped_and_redriv
     world.stop().await;
 }
 
+pub(super) async fn however_many_dead_letters_are_named_each_is_redriven_once(bench: Bench) {
+    const LETTERS: usize = 700;
+    let world = bench.broker(vec![giving_up(&bench, 1)]).await;
+    let sub = bench.sub("s");
+    world.answers("s", |_| Outcome::retry("no"));
+    world.publish_all((0..LETTERS).map(|n| event(&n.to_string(), "")).collect()).await;
+    let status = world.drained("s").await;
+    assert_eq!(status.dead_letters, LETTERS as u64);
+    let (letters, _) = world.handle.dead_letters(&sub, Which::default(), LETTERS).await.expect("all of them");
+    let numbers: Vec<_> = letters.iter().rev().map(|letter| letter.number).collect();
+
+    let some = Which { from: letters[1].number, ..Which::of(numbers[LETTERS - 3..].repeat(3)) };
+    let (named, more) = world.handle.dead_letters(&sub, some, 1).await.expect("a page");
+    assert_eq!((named.len(), named[0].number, more), (1, letters[1].number, Some(letters[2].number)));
+
+    // Two orders at once, each number twice, and one that there is none of.
+    world.answers("s", |_| Outcome::Ack);
+    let all = || Which::of(numbers.repeat(2).into_iter().chain([u64::MAX]));
+    let (one, other, dropped) = tokio::join!(
+        world.handle.redrive(&sub, all(), usize::MAX),
+        world.handle.redrive(&sub, all(), usize::MAX),
+        world.handle.drop_dead_letters(&sub, all(), usize::MAX),
+    );
+    let (one, other, dropped) = (one.expect("redriven"), other.expect("redriven"), dropped.expect("dropped"));
+    assert_eq!(one + other + dropped, LETTERS, "{one} and {other} were redriven, {dropped} dropped");
+    let redriven = (one + other) as u64;
+    let status = world.until("s", "all taken", |status| status.counts.acknowledged == redriven).await;
+    assert_eq!((status.dead_letters, status.counts.retrying), (0, 0));
+    assert!(world.letters().await.is_empty());
+    assert_eq!(world.seen("s").len(), LETTERS + one + other, "each came once more");
+    world.stop().await;
+}
+
 pub(super) async fn a_redriven_event_that_fails_again_is_a_dead_letter_again_and_keeps_its_key(bench: Bench) {
     let world = bench.broker(vec![giving_up(&bench, 1)]).await;
     world.answers("s", |_| Outcome::retry("no"));

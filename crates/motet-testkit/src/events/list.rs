@@ -110,6 +110,7 @@ macro_rules! with_event_cases {
                 a_subscriber_that_hangs_is_given_up_after_the_timeout_and_tried_again,
                 a_panic_in_the_delivery_is_a_failure_like_any_other,
                 dead_letters_are_listed_in_pages_redriven_dropped_and_redriven_edited,
+                however_many_dead_letters_are_named_each_is_redriven_once,
                 a_redriven_event_that_fails_again_is_a_dead_letter_again_and_keeps_its_key,
                 retries_dead_letters_redriven_events_and_the_position_survive_a_restart,
             }

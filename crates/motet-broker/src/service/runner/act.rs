@@ -126,9 +126,14 @@ impl Runner {
             );
             loop {
                 let batch = core.graveyard.bury(subscription.id, number, id, &dead);
+                let alone = subscription.graves.lock().await;
                 match core.store.commit(batch).await {
-                    Ok(()) => return Done::Buried { id },
+                    Ok(()) => {
+                        subscription.letters.fetch_add(1, Relaxed);
+                        return Done::Buried { id };
+                    }
                     Err(error) => {
+                        drop(alone);
                         tracing::error!(subscription = %name, %error, "a dead letter could not be written; tried again");
                         tokio::time::sleep(TRY_AGAIN).await;
                     }

@@ -28,9 +28,6 @@ const PAGE: usize = 16;
 /// So many bytes of events are in one answer, or one event more.
 const ANSWER_BYTES: usize = 8 << 20;
 
-/// So many numbers the broker takes at once.
-const ROUND: usize = 256;
-
 impl Controlled {
     fn topic(&self, name: &str) -> Result<(Handle, Arc<RwLock<Declared>>, TopicName), Refusal> {
         let unknown = |nearest| services::Refusal::UnknownTopic { name: name.to_owned(), nearest };
@@ -138,44 +135,31 @@ impl EventsControl for Controlled {
 
     async fn redrive(&self, subscription: &str, letters: Letters) -> Result<u64, Refusal> {
         let (broker, declared, name) = self.subscription(subscription)?;
-        let mut count = 0;
-        match letters {
-            Letters::All => count = broker.redrive(&name, Which::default(), usize::MAX).await.map_err(refused)?,
-            Letters::Numbers(numbers) => {
-                for numbers in numbers.chunks(ROUND) {
-                    let which = Which { numbers: numbers.to_vec(), ..Which::default() };
-                    count += broker.redrive(&name, which, ROUND).await.map_err(refused)?;
-                }
-            }
+        let count = match letters {
+            Letters::All => broker.redrive(&name, Which::default(), usize::MAX).await,
+            Letters::Numbers(numbers) => broker.redrive(&name, Which::of(numbers), usize::MAX).await,
             Letters::Edited(number, event) => {
                 let topic = declared.read().subscriptions().get(&name).map(|found| found.spec.topic.clone());
                 if let Some(topic) = topic {
                     events::adhere(&declared, &topic, std::slice::from_ref(&event))?;
                 }
-                count = usize::from(broker.redrive_edited(&name, number, event).await.map_err(refused)?);
+                broker.redrive_edited(&name, number, event).await.map(usize::from)
             }
-        }
-        Ok(count as u64)
+        };
+        Ok(count.map_err(refused)? as u64)
     }
 
     async fn drop_dead_letters(&self, subscription: &str, letters: Letters) -> Result<u64, Refusal> {
         let (broker, _, name) = self.subscription(subscription)?;
-        let numbers = match letters {
-            Letters::All => {
-                let dropped = broker.drop_dead_letters(&name, Which::default(), usize::MAX).await;
-                return dropped.map(|count| count as u64).map_err(refused);
-            }
-            Letters::Numbers(numbers) => numbers,
+        let which = match letters {
+            Letters::All => Which::default(),
+            Letters::Numbers(numbers) => Which::of(numbers),
             Letters::Edited(..) => {
                 return Err(Refusal::Unreadable("an `event` makes sense only for what is redriven".to_owned()));
             }
         };
-        let mut count = 0;
-        for numbers in numbers.chunks(ROUND) {
-            let which = Which { numbers: numbers.to_vec(), ..Which::default() };
-            count += broker.drop_dead_letters(&name, which, ROUND).await.map_err(refused)?;
-        }
-        Ok(count as u64)
+        let dropped = broker.drop_dead_letters(&name, which, usize::MAX).await;
+        Ok(dropped.map_err(refused)? as u64)
     }
 
     async fn pause(&self, subscription: &str, on: bool) -> Result<(), Refusal> {
