@@ -151,9 +151,10 @@ impl Nats {
     }
 
     async fn look(&self, topic: &Topic) -> Result<Stream, TransportError> {
+        let head = *topic.head().borrow();
         let stream = self.writing.stream(&topic.stream, Instant::now() + CALL).await;
         let stream = stream.map_err(|trouble| self.trouble(topic, &trouble))?;
-        topic.see(&stream).map_err(|reason| self.fail(reason))?;
+        topic.see(&stream, head).map_err(|reason| self.fail(reason))?;
         Ok(stream)
     }
 

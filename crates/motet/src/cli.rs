@@ -79,6 +79,8 @@ pub(crate) enum Command {
     Store(Store),
     /// Show topics and subscriptions: what is kept, how fast, and what waits
     Topics,
+    /// Show what each engine of events keeps, and what Motet adds to it
+    Engines,
     /// Publish an event
     Publish(Publish),
     /// Show the events of a topic as they are published

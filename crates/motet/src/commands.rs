@@ -6,6 +6,7 @@ mod completions;
 mod dead_letters;
 mod doctor;
 mod down;
+mod engines;
 mod explain;
 pub(crate) mod fault;
 mod guard;
@@ -47,6 +48,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<Exit> {
         Command::Metrics(arguments) => metrics::run(global, arguments).await,
         Command::Store(arguments) => store::run(global, arguments).await,
         Command::Topics => topics::run(global).await,
+        Command::Engines => engines::run(global),
         Command::Publish(arguments) => publish::run(global, arguments).await,
         Command::Tail(arguments) => tail::run(global, arguments).await,
         Command::DeadLetters(arguments) => dead_letters::run(global, arguments).await,

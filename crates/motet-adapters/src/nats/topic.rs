@@ -137,14 +137,14 @@ impl Topic {
         self.lost.read().clone()
     }
 
-    /// Holds what the server says about the stream against what is known of it.
-    pub(super) fn see(&self, stream: &Stream) -> Result<(), Arc<str>> {
+    /// Holds what the server says about the stream against what was known of it when it was asked: `head_before`.
+    pub(super) fn see(&self, stream: &Stream, head_before: Position) -> Result<(), Arc<str>> {
         let next = self.position(stream.state.next());
         let known = self.epochs.read().created.clone();
         if stream.created != known {
             return Err(self.lose(&format!("was made again at {}", stream.created)));
         }
-        if next < *self.head.borrow() {
+        if next < head_before {
             return Err(self.lose("was put back to an earlier state: it ends before events that it had acknowledged"));
         }
         self.reached(stream.state.next());

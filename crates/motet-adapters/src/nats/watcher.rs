@@ -64,8 +64,9 @@ async fn follow(api: &Api, topic: &Weak<Topic>) -> Result<(), Trouble> {
 /// Where the stream ends; nothing if the topic is gone.
 async fn look(api: &Api, topic: &Weak<Topic>) -> Result<Option<u64>, Trouble> {
     let Some(known) = topic.upgrade() else { return Ok(None) };
+    let head = *known.head().borrow();
     match api.stream(&known.stream, Instant::now() + PATIENCE).await {
-        Ok(stream) => match known.see(&stream) {
+        Ok(stream) => match known.see(&stream, head) {
             Ok(()) => Ok(Some(stream.state.next())),
             Err(reason) => Err(Trouble::Away(reason)),
         },

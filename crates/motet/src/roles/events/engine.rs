@@ -19,8 +19,7 @@ use motet_store::{Batch, Keyspace, Shape, Store};
 use std::{path::Path, sync::Arc, time::Duration};
 
 /// All that a definition can name, in the order in which people are shown them.
-#[cfg(test)]
-const NAMES: [&str; 4] = ["embedded", "kafka", "rabbitmq", "nats"];
+pub(crate) const NAMES: [&str; 4] = ["embedded", "kafka", "rabbitmq", "nats"];
 
 /// Engines give up by themselves after ten seconds; this is for one that does not.
 const OPENS_WITHIN: Duration = Duration::from_secs(15);
