@@ -1,9 +1,13 @@
 //! What can be typed: every command with its flags, and nothing about what they do.
 
-use crate::commands::fault::parse;
+mod events;
+mod fault;
+
+pub(crate) use events::{DeadLetters, DeadLettersCommand, Letters, Publish, Replay, Subscription, Tail};
+pub(crate) use fault::{Fault, FaultAdd, FaultCommand, FaultPlace, FaultRemove};
+
 use clap::{Args, Parser, Subcommand};
-use motet_api::wire::{events::Start, fault::Strike};
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 /// Runs an AI system that is made of many services as if it were one program.
 #[derive(Debug, Parser)]
@@ -198,75 +202,6 @@ pub(crate) struct Call {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Fault {
-    #[command(subcommand)]
-    pub(crate) command: FaultCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum FaultCommand {
-    /// Put faults on an edge or a route; one of the same kind that is there already is replaced
-    Add(Box<FaultAdd>),
-    /// List the faults that are in force
-    List,
-    /// Remove the faults of an edge or a route, or all
-    Remove(FaultRemove),
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "SHARE is a percentage (10%) or a fraction (0.1) of all tries; all of them when it is left out."
-)]
-#[group(skip)]
-pub(crate) struct FaultAdd {
-    #[command(flatten)]
-    pub(crate) place: FaultPlace,
-    /// Requests reach the callee so much later.
-    #[arg(long, value_name = "TIME[:SHARE]", value_parser = parse::latency)]
-    pub(crate) latency: Option<Strike>,
-    /// The callee is not asked, and this status is the answer; may be given several times.
-    #[arg(long, value_name = "STATUS[:SHARE]", value_parser = parse::abort)]
-    pub(crate) abort: Vec<Strike>,
-    /// Answers break off after so much of their body.
-    #[arg(long, value_name = "SIZE[:SHARE]", value_parser = parse::cut)]
-    pub(crate) cut: Option<Strike>,
-    /// Answers come no faster than this.
-    #[arg(long, value_name = "SIZE/s[:SHARE]", value_parser = parse::slow)]
-    pub(crate) slow: Option<Strike>,
-    /// The callee is not asked, and there is no answer.
-    #[arg(long, value_name = "SHARE", value_parser = parse::blackhole, num_args = 0..=1, require_equals = true, default_missing_value = "100%")]
-    pub(crate) blackhole: Option<Strike>,
-    /// The faults end by themselves after this time; without it they stay until they are removed or the system stops.
-    #[arg(long = "for", value_name = "TIME", value_parser = parse::time)]
-    pub(crate) lasts: Option<Duration>,
-}
-
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-pub(crate) struct FaultPlace {
-    /// An edge: `caller->callee`, in quotes because of the arrow.
-    #[arg(short, long, value_name = "EDGE", value_parser = parse::edge)]
-    pub(crate) edge: Option<String>,
-    /// A route of the gateway: its path.
-    #[arg(short, long, value_name = "PATH")]
-    pub(crate) route: Option<String>,
-}
-
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-pub(crate) struct FaultRemove {
-    /// Those of an edge: `caller->callee`.
-    #[arg(short, long, value_name = "EDGE", value_parser = parse::edge)]
-    pub(crate) edge: Option<String>,
-    /// Those of a route of the gateway: its path.
-    #[arg(short, long, value_name = "PATH")]
-    pub(crate) route: Option<String>,
-    /// Those of all edges and routes.
-    #[arg(short, long)]
-    pub(crate) all: bool,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct Metrics {
     /// As OpenMetrics instead of Prometheus' text format.
     #[arg(long)]
@@ -318,109 +253,6 @@ pub(crate) enum StoreCommand {
         #[arg(short, long)]
         yes: bool,
     },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Publish {
-    /// To which topic.
-    pub(crate) topic: String,
-    /// The data; `-` reads it from standard input. Sent as JSON when it is JSON.
-    pub(crate) data: Option<String>,
-    /// The event's id; a new one when not given. The same again, from the same source, is not published twice.
-    #[arg(long)]
-    pub(crate) id: Option<String>,
-    /// The event's type; the topic's name when not given.
-    #[arg(long = "type", value_name = "TYPE")]
-    pub(crate) ty: Option<String>,
-    /// The event's source, a URI-reference.
-    #[arg(long, default_value = "/motet")]
-    pub(crate) source: String,
-    /// What the event is about.
-    #[arg(long)]
-    pub(crate) subject: Option<String>,
-    /// Keeps the event in order with others of this key, where the topic's key is not in the data.
-    #[arg(long)]
-    pub(crate) key: Option<String>,
-    /// Publish it so much later.
-    #[arg(long, value_name = "TIME")]
-    pub(crate) delay: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Tail {
-    /// Of which topic.
-    pub(crate) topic: String,
-    /// Where to begin: `earliest`, `latest` or a position.
-    #[arg(long, value_name = "PLACE", default_value = "latest")]
-    pub(crate) from: Start,
-    /// End after so many events.
-    #[arg(short = 'n', long, value_name = "COUNT")]
-    pub(crate) count: Option<u64>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DeadLetters {
-    #[command(subcommand)]
-    pub(crate) command: DeadLettersCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DeadLettersCommand {
-    /// List dead letters, the oldest first
-    List {
-        /// Of which subscription, as in `mail.order.placed`; of all when not given.
-        subscription: Option<String>,
-        /// From this number on.
-        #[arg(long, default_value_t = 0)]
-        from: u64,
-        /// How many of each subscription at most.
-        #[arg(short = 'n', long, default_value_t = 100)]
-        max: usize,
-    },
-    /// Show one with its event
-    Show {
-        /// Of which subscription.
-        subscription: String,
-        /// Its number.
-        number: u64,
-    },
-    /// Deliver them again, as new
-    Redrive {
-        #[command(flatten)]
-        which: Letters,
-        /// Of a single one: the data that is delivered in place of its own; `-` reads it from standard input.
-        #[arg(long, value_name = "DATA", conflicts_with = "all")]
-        data: Option<String>,
-    },
-    /// Drop them for good
-    Drop(Letters),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Letters {
-    /// Of which subscription.
-    pub(crate) subscription: String,
-    /// Those with these numbers.
-    #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "NUMBER")]
-    pub(crate) numbers: Vec<u64>,
-    /// All that are there now.
-    #[arg(short, long)]
-    pub(crate) all: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Replay {
-    /// Which, as in `mail.order.placed`.
-    pub(crate) subscription: String,
-    /// Where to begin: `earliest`, `latest`, a position, or a time like 2026-01-31T09:00:00Z.
-    #[arg(long, value_name = "PLACE")]
-    pub(crate) from: Start,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Subscription {
-    /// Which, as in `mail.order.placed`.
-    pub(crate) subscription: String,
 }
 
 #[derive(Debug, Args)]
