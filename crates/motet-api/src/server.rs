@@ -150,6 +150,10 @@ impl IntoResponse for Problem {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        self.problem().into_response()
+        match self {
+            // With the headers that services get: `Retry-After` above all.
+            Self::Events(refusal) => refusal.into_response().map(axum::body::Body::new),
+            other => other.problem().into_response(),
+        }
     }
 }

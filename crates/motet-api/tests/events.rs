@@ -9,7 +9,7 @@ use motet_api::{
     services,
     wire::events::{self, DeadLetter, DeadLetters, Events, Receipt, Seen, Start, Watched, raw},
 };
-use motet_cloudevents::Event;
+use motet_cloudevents::{Event, Filter};
 
 fn an_event(id: &str) -> Event {
     let builder = Event::builder(id, "/s", "t").content_type("application/json");
@@ -36,7 +36,13 @@ impl EventsControl for Double {
         let Start::Position(position) = start else { return Err(Refusal::NotPossible(format!("{start}"))) };
         Ok(stream::iter([Watched::Event(Seen { position, event: raw(&an_event("a")) })]).boxed())
     }
-    async fn dead_letters(&self, _: &str, from: u64, most: usize) -> Result<DeadLetters, Refusal> {
+    async fn dead_letters(
+        &self,
+        _: &str,
+        filter: Option<Filter>,
+        from: u64,
+        most: usize,
+    ) -> Result<DeadLetters, Refusal> {
         let letter = |number| DeadLetter {
             number,
             reason: "permanent".into(),
@@ -49,12 +55,15 @@ impl EventsControl for Double {
             event: raw(&an_event("a")),
         };
         let end = from + most as u64;
-        Ok(DeadLetters { letters: (from..end).map(letter).collect(), next: Some(end) })
+        let taken = filter.is_none_or(|filter| filter.matches(&an_event("a")));
+        let letters = if taken { (from..end).map(letter).collect() } else { Vec::new() };
+        Ok(DeadLetters { letters, next: Some(end) })
     }
     async fn redrive(&self, _: &str, letters: Letters) -> Result<u64, Refusal> {
         Ok(match letters {
             Letters::All => 100,
             Letters::Numbers(numbers) => numbers.len() as u64,
+            Letters::Where(filter) => if filter.matches(&an_event("a")) { 7 } else { 0 },
             Letters::Edited(number, event) => number + event.data().map_or(0, |data| data.len() as u64),
         })
     }
@@ -79,8 +88,10 @@ async fn events_travel_as_they_are() {
     let seen: Vec<_> = client.watch_topic("order.placed", Start::Position(3)).await.expect("seen").collect().await;
     let [Ok(Watched::Event(Seen { position: 3, event }))] = &seen[..] else { panic!("{seen:?}") };
     assert!(event.get().contains("12345678901234567890.10"), "{event}");
-    let page = client.dead_letters("mail.order.placed", 4, 2).await.expect("letters");
+    let page = client.dead_letters("mail.order.placed", Some("id = 'a'"), 4, 2).await.expect("letters");
     assert_eq!((page.letters.len(), page.letters[0].number, page.next), (2, 4, Some(6)));
+    let none = client.dead_letters("mail.order.placed", Some("id = 'b' OR id LIKE '%&%'"), 4, 2).await.expect("letters");
+    assert!(none.letters.is_empty(), "{none:?}");
     assert_eq!(client.replay("mail.order.placed", Start::Time(1000)).await.expect("replayed").position, 5);
     client.pause("mail.order.placed").await.expect("paused");
     assert!(
@@ -101,13 +112,20 @@ async fn an_unknown_topic_is_answered_with_the_nearest() {
 async fn which_dead_letters_are_meant_is_said_in_one_way() {
     let served = served().await;
     let client = &served.client;
-    let letters = |numbers: &[u64], all, event| events::Letters { numbers: numbers.to_vec(), all, event };
+    let letters =
+        |numbers: &[u64], all, event| events::Letters { numbers: numbers.to_vec(), all, event, ..Default::default() };
+    let condition = |sql: &str, from| events::Letters { condition: Some(sql.to_owned()), ..from };
     let edited = || Some(raw(&an_event("a")));
     let redriven = async |letters: events::Letters| client.redrive("s", &letters).await.map(|done| done.count);
     assert_eq!(redriven(letters(&[], true, None)).await.expect("all"), 100);
     assert_eq!(redriven(letters(&[3, 3, 4], false, None)).await.expect("two"), 2);
     assert_eq!(redriven(letters(&[3], false, edited())).await.expect("one"), 33);
+    assert_eq!(redriven(condition("id = 'a'", letters(&[], false, None))).await.expect("where"), 7);
     let unclear = [
+        condition("id = ", letters(&[], false, None)),
+        condition("id = 'a'", letters(&[3], false, None)),
+        condition("id = 'a'", letters(&[], true, None)),
+        condition("id = 'a'", letters(&[], false, edited())),
         letters(&[], false, None),
         letters(&[3], true, None),
         letters(&[3, 4], false, edited()),

@@ -25,6 +25,17 @@ pub enum Reason {
     Age,
 }
 
+impl Reason {
+    /// In one word, as people and programs read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Permanent => "permanent",
+            Self::Attempts => "attempts",
+            Self::Age => "age",
+        }
+    }
+}
+
 /// A dead letter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeadLetter {
@@ -53,7 +64,8 @@ pub struct Which {
     pub from: u64,
     /// Only these numbers, as many as there are. Default all.
     pub numbers: Option<BTreeSet<u64>>,
-    /// Only events that this takes.
+    /// Only those that this takes. It is shown the event with three attributes more: `motetreason` (see [`Reason::as_str`]), `motetattempt`
+    /// (how often it was tried) and `motetstatus` (the status of the last answer, where there was one).
     pub filter: Option<crate::subscription::Filter>,
 }
 
@@ -68,9 +80,21 @@ impl Which {
         Self { numbers: Some(numbers.into_iter().collect()), ..Self::default() }
     }
 
-    fn takes(&self, event: &Event) -> bool {
-        self.filter.as_ref().is_none_or(|filter| filter.takes(event))
+    fn takes(&self, letter: &DeadRecord) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.takes(&with_its_end(letter)))
     }
+}
+
+/// The event of a dead letter, with what became of it as attributes.
+fn with_its_end(letter: &DeadRecord) -> Event {
+    let event = &letter.entry.event;
+    let made = i32::try_from(letter.attempts.made).unwrap_or(i32::MAX);
+    let mut told = event.edit().extension("motetreason", letter.reason.as_str()).extension("motetattempt", made);
+    if let Some(status) = letter.attempts.last.status {
+        told = told.extension("motetstatus", i32::from(status));
+    }
+    // Fails only if the event has as many attributes as one may have: then it is shown as it is.
+    told.build().unwrap_or_else(|_| event.clone())
 }
 
 /// Dead letters with their numbers, and where to go on, if there may be more.
@@ -137,7 +161,7 @@ impl Graveyard {
         for number in numbers.by_ref() {
             if let Some(record) = self.letters.get(Key::of(subscription).u64(*number).bytes())? {
                 let record = DeadRecord::read(record)?;
-                if which.takes(&record.entry.event) {
+                if which.takes(&record) {
                     found.push((*number, record));
                 }
             }
@@ -161,7 +185,7 @@ impl Graveyard {
                 let number = number_at(&key, 4).unwrap_or_default();
                 let record = DeadRecord::read(record)?;
                 from = number + 1;
-                if which.takes(&record.entry.event) {
+                if which.takes(&record) {
                     found.push((number, record));
                     if found.len() >= most {
                         return Ok((found, Some(from)));

@@ -264,6 +264,13 @@ fn a_dead_letter_says_why_and_is_redriven_or_dropped() {
     let all = numbers();
     assert_eq!(all.len(), 3);
     assert!(system.done(&["dead-letters", "show", "mail.order.placed", &all[0]]).contains("\"orderId\": \"bad\""));
+    let by = |sql: &str| told(&system, &["dead-letters", "list", "--where", sql, "--json"]).as_array().map(Vec::len);
+    assert_eq!(by("motetreason = 'permanent' AND motetstatus = 422 AND motetattempt = 1"), Some(3));
+    assert_eq!(by("id IN ('e-1', 'e-3')"), Some(2));
+    assert_eq!(by("motetstatus = 503"), Some(0));
+    let unreadable = system.motet(&["dead-letters", "drop", "mail.order.placed", "--where", "motetstatus ="]);
+    assert!(String::from_utf8_lossy(&unreadable.stderr).contains("CloudEvents SQL"), "{unreadable:?}");
+    assert_eq!(numbers(), all, "nothing was dropped");
 
     // With other data one is taken while the others would still fail.
     let edited = r#"{"orderId": "good"}"#;
@@ -273,7 +280,7 @@ fn a_dead_letter_says_why_and_is_redriven_or_dropped() {
     until("it was delivered", || seen_ids(&system) == ["e-1"]);
     assert_eq!(seen(&system)[0]["order"], "good");
 
-    system.done(&["dead-letters", "drop", "mail.order.placed", &all[1]]);
+    system.done(&["dead-letters", "drop", "mail.order.placed", "--where", "id = 'e-2'"]);
     assert_eq!(numbers(), [all[2].clone()]);
     let again = system.motet(&["dead-letters", "drop", "mail.order.placed", &all[1]]);
     assert_eq!(again.status.code(), Some(1), "{again:?}");

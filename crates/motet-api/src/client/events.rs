@@ -38,9 +38,16 @@ impl Client {
         Ok(events(self.send(self.request(Method::GET, &path)).await?))
     }
 
-    /// Dead letters from a number on.
-    pub async fn dead_letters(&self, subscription: &str, from: u64, most: usize) -> Result<DeadLetters, CallError> {
-        let path = format!("/v1/subscriptions/{}/dead-letters?from={from}&max={most}", encode(subscription));
+    /// Dead letters from a number on, all or only those that an expression of CloudEvents SQL takes.
+    pub async fn dead_letters(
+        &self,
+        subscription: &str,
+        condition: Option<&str>,
+        from: u64,
+        most: usize,
+    ) -> Result<DeadLetters, CallError> {
+        let filter = condition.map(|condition| format!("&where={}", encode(condition))).unwrap_or_default();
+        let path = format!("/v1/subscriptions/{}/dead-letters?from={from}&max={most}{filter}", encode(subscription));
         read(self.send(self.request(Method::GET, &path).timeout(ANSWER_WITHIN)).await?).await
     }
 

@@ -6,7 +6,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
-use motet_cloudevents::Event;
+use motet_cloudevents::{Event, Filter};
 
 /// Which dead letters are meant.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +15,8 @@ pub enum Letters {
     All,
     /// Those with these numbers, each named once.
     Numbers(Vec<u64>),
+    /// Those that this takes.
+    Where(Filter),
     /// One, with another event in its place. Dropping takes it as its number.
     Edited(u64, Event),
 }
@@ -31,8 +33,15 @@ pub trait EventsControl: Send + Sync + 'static {
     /// Shows what is published, from `start` on. The stream holds a bounded number of events, and reads on as it is read.
     async fn watch_topic(&self, topic: &str, start: Start) -> Result<BoxStream<'static, Watched>, Refusal>;
 
-    /// Dead letters from a number on, the oldest first, up to `most` and to a bounded number of bytes.
-    async fn dead_letters(&self, subscription: &str, from: u64, most: usize) -> Result<DeadLetters, Refusal>;
+    /// Dead letters from a number on, the oldest first, up to `most` and to a bounded number of bytes. A filter is shown each event with what
+    /// became of it as attributes: `motetreason`, `motetattempt`, `motetstatus`.
+    async fn dead_letters(
+        &self,
+        subscription: &str,
+        filter: Option<Filter>,
+        from: u64,
+        most: usize,
+    ) -> Result<DeadLetters, Refusal>;
 
     /// Tries dead letters again, as new. How many.
     async fn redrive(&self, subscription: &str, letters: Letters) -> Result<u64, Refusal>;

@@ -199,6 +199,10 @@ pub struct Letters {
     /// All that are there when this is asked.
     #[serde(default)]
     pub all: bool,
+    /// Those that this takes: an expression of CloudEvents SQL over the attributes of the event and three more, `motetreason`, `motetattempt`
+    /// (how often it was tried) and `motetstatus` (of the last answer, where there was one).
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
     /// For redriving one: the event that is delivered in its place, in the JSON format of CloudEvents.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]

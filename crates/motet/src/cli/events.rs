@@ -59,6 +59,9 @@ pub(crate) enum DeadLettersCommand {
         /// How many of each subscription at most.
         #[arg(short = 'n', long, default_value_t = 100)]
         max: usize,
+        /// Only those that this takes, an expression of CloudEvents SQL: `motetstatus = 503 AND subject LIKE 'eu/%'`.
+        #[arg(long = "where", value_name = "SQL")]
+        condition: Option<String>,
     },
     /// Show one with its event
     Show {
@@ -72,7 +75,7 @@ pub(crate) enum DeadLettersCommand {
         #[command(flatten)]
         which: Letters,
         /// Of a single one: the data that is delivered in place of its own; `-` reads it from standard input.
-        #[arg(long, value_name = "DATA", conflicts_with = "all")]
+        #[arg(long, value_name = "DATA", conflicts_with_all = ["all", "condition"])]
         data: Option<String>,
     },
     /// Drop them for good
@@ -80,12 +83,20 @@ pub(crate) enum DeadLettersCommand {
 }
 
 #[derive(Debug, Args)]
+#[group(skip)]
+#[command(
+    after_help = "SQL is an expression of CloudEvents SQL over the attributes of the event (type, source, subject, …) and three more: \
+motetreason (permanent, attempts, age), motetattempt (how often it was tried), motetstatus (of the last answer)."
+)]
 pub(crate) struct Letters {
     /// Of which subscription.
     pub(crate) subscription: String,
     /// Those with these numbers.
-    #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "NUMBER")]
+    #[arg(required_unless_present_any = ["all", "condition"], conflicts_with_all = ["all", "condition"], value_name = "NUMBER")]
     pub(crate) numbers: Vec<u64>,
+    /// Those that this takes, as in `motetstatus = 503`.
+    #[arg(long = "where", value_name = "SQL", conflicts_with = "all")]
+    pub(crate) condition: Option<String>,
     /// All that are there now.
     #[arg(short, long)]
     pub(crate) all: bool,

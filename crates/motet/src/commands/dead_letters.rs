@@ -23,8 +23,8 @@ const SHOWN: usize = 60;
 pub(crate) async fn run(global: &Global, arguments: &DeadLetters) -> Result<Exit> {
     let client = connect::running(global)?;
     match &arguments.command {
-        DeadLettersCommand::List { subscription, from, max } => {
-            list(global, &client, subscription.as_deref(), *from, *max).await
+        DeadLettersCommand::List { subscription, from, max, condition } => {
+            list(global, &client, subscription.as_deref(), condition.as_deref(), (*from, *max)).await
         }
         DeadLettersCommand::Show { subscription, number } => {
             let letter = one(&client, subscription, *number).await?;
@@ -53,7 +53,7 @@ pub(crate) async fn run(global: &Global, arguments: &DeadLetters) -> Result<Exit
 
 fn wanted(which: &Letters, event: Option<DeadLetter>) -> wire::Letters {
     let event = event.map(|letter| letter.event);
-    wire::Letters { numbers: which.numbers.clone(), all: which.all, event }
+    wire::Letters { numbers: which.numbers.clone(), all: which.all, condition: which.condition.clone(), event }
 }
 
 /// The same letter with other data.
@@ -65,7 +65,13 @@ fn edited(letter: &DeadLetter, data: &str) -> Result<DeadLetter> {
     Ok(DeadLetter { event: raw(&event), ..letter.clone() })
 }
 
-async fn list(global: &Global, client: &Client, one: Option<&str>, from: u64, max: usize) -> Result<Exit> {
+async fn list(
+    global: &Global,
+    client: &Client,
+    one: Option<&str>,
+    condition: Option<&str>,
+    (from, max): (u64, usize),
+) -> Result<Exit> {
     let names = match one {
         Some(name) => vec![name.to_owned()],
         None => client.events().await?.subscriptions.into_iter().map(|it| it.name).collect(),
@@ -75,7 +81,7 @@ async fn list(global: &Global, client: &Client, one: Option<&str>, from: u64, ma
     for name in names {
         let (mut next, mut left) = (Some(from), max);
         while let Some(from) = next.filter(|_| left > 0) {
-            let page = client.dead_letters(&name, from, left.min(1000)).await.map_err(Failure::mistyped)?;
+            let page = client.dead_letters(&name, condition, from, left.min(1000)).await.map_err(Failure::mistyped)?;
             next = page.next;
             left = left.saturating_sub(page.letters.len());
             for letter in page.letters {
@@ -125,7 +131,7 @@ fn why(letter: &DeadLetter) -> String {
 }
 
 async fn one(client: &Client, subscription: &str, number: u64) -> Result<DeadLetter> {
-    let page = client.dead_letters(subscription, number, 1).await.map_err(Failure::mistyped)?;
+    let page = client.dead_letters(subscription, None, number, 1).await.map_err(Failure::mistyped)?;
     let found = page.letters.into_iter().find(|letter| letter.number == number);
     found.ok_or_else(|| {
         let message =

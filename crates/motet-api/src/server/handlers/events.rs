@@ -22,7 +22,7 @@ use axum::{
     response::sse,
 };
 use futures_util::{Stream, StreamExt};
-use motet_cloudevents::{Event, http::Limits, json};
+use motet_cloudevents::{Event, Filter, http::Limits, json};
 use std::{collections::BTreeSet, convert::Infallible};
 
 /// What is taken in one request. A topic may take less of each event, and says so itself.
@@ -91,19 +91,23 @@ pub(crate) struct LetterParameters {
     from: Option<u64>,
     /// How many at most, up to 1000; 100 when not given. Large ones come in smaller pages.
     max: Option<usize>,
+    /// Only those that this takes, an expression of CloudEvents SQL, as in `motetstatus = 503`.
+    #[serde(rename = "where")]
+    condition: Option<String>,
 }
 
 /// Dead letters of a subscription, the oldest first.
 #[utoipa::path(get, path = "/v1/subscriptions/{subscription}/dead-letters", operation_id = "listDeadLetters",
     params(("subscription" = String, Path, description = "service.topic"), LetterParameters),
-    responses((status = 200, body = DeadLetters), (status = 404, body = Problem)))]
+    responses((status = 200, body = DeadLetters), (status = 400, body = Problem), (status = 404, body = Problem)))]
 pub(crate) async fn dead_letters(
     State(control): State<Shared>,
     Path(subscription): Path<String>,
     Query(parameters): Query<LetterParameters>,
 ) -> Result<Json<DeadLetters>, Refusal> {
     let most = parameters.max.unwrap_or(100).clamp(1, LETTERS_MAX);
-    control.dead_letters(&subscription, parameters.from.unwrap_or(0), most).await.map(Json)
+    let filter = parameters.condition.as_deref().map(filter).transpose()?;
+    control.dead_letters(&subscription, filter, parameters.from.unwrap_or(0), most).await.map(Json)
 }
 
 /// Which are meant. An order that could be read in two ways is refused: it might be the dropping of everything.
@@ -113,13 +117,24 @@ fn letters(request: Result<Json<wire::Letters>, JsonRejection>) -> Result<Letter
     let edited = request.event.map(|event| json::read(&Bytes::from(Box::<str>::from(event).into_string()), &LIMITS));
     let edited: Option<Event> = edited.transpose().map_err(services::Refusal::from)?;
     match (numbers.len(), request.all, edited) {
+        (0, false, None) if request.condition.is_some() => {
+            Ok(Letters::Where(filter(&request.condition.unwrap_or_default())?))
+        }
+        _ if request.condition.is_some() => Err(ambiguous()),
         (0, true, None) => Ok(Letters::All),
         (1, false, Some(event)) => Ok(Letters::Edited(numbers.into_iter().next().unwrap_or_default(), event)),
         (1.., false, None) => Ok(Letters::Numbers(numbers.into_iter().collect())),
-        _ => Err(Refusal::Unreadable(
-            "one of `numbers` and `all: true` has to be given, and `event` with one number only".to_owned(),
-        )),
+        _ => Err(ambiguous()),
     }
+}
+
+fn ambiguous() -> Refusal {
+    let what = "one of `numbers`, `where` and `all: true` has to be given, and `event` with one number only";
+    Refusal::Unreadable(what.to_owned())
+}
+
+fn filter(text: &str) -> Result<Filter, Refusal> {
+    Filter::sql(text).map_err(|error| Refusal::Unreadable(format!("`where` is not CloudEvents SQL: {error}")))
 }
 
 /// Tries dead letters again, as new.

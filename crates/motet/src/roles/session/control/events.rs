@@ -16,8 +16,9 @@ use motet_api::{
         time,
     },
 };
+use motet_cloudevents::Filter;
 use motet_broker::{
-    Event, Handle, Limits, Position, Reason, SubscriptionName, SubscriptionStatus, Time, TopicName, TopicStatus, Which,
+    Event, Handle, Limits, Position, SubscriptionName, SubscriptionStatus, Time, TopicName, TopicStatus, Which,
 };
 use parking_lot::RwLock;
 use std::sync::Arc;
@@ -119,11 +120,18 @@ impl EventsControl for Controlled {
         Ok(seen.boxed())
     }
 
-    async fn dead_letters(&self, subscription: &str, from: u64, most: usize) -> Result<DeadLetters, Refusal> {
+    async fn dead_letters(
+        &self,
+        subscription: &str,
+        filter: Option<Filter>,
+        from: u64,
+        most: usize,
+    ) -> Result<DeadLetters, Refusal> {
+        let filter = filter.map(asked);
         let (broker, _, name) = self.subscription(subscription)?;
         let (mut letters, mut next, mut bytes) = (Vec::new(), Some(from), 0);
         while let Some(from) = next.filter(|_| letters.len() < most && bytes < ANSWER_BYTES) {
-            let which = Which { from, ..Which::default() };
+            let which = Which { from, filter: filter.clone(), ..Which::default() };
             let (found, more) =
                 broker.dead_letters(&name, which, PAGE.min(most - letters.len())).await.map_err(refused)?;
             bytes += found.iter().map(|letter| letter.event.size()).sum::<usize>();
@@ -136,8 +144,6 @@ impl EventsControl for Controlled {
     async fn redrive(&self, subscription: &str, letters: Letters) -> Result<u64, Refusal> {
         let (broker, declared, name) = self.subscription(subscription)?;
         let count = match letters {
-            Letters::All => broker.redrive(&name, Which::default(), usize::MAX).await,
-            Letters::Numbers(numbers) => broker.redrive(&name, Which::of(numbers), usize::MAX).await,
             Letters::Edited(number, event) => {
                 let topic = declared.read().subscriptions().get(&name).map(|found| found.spec.topic.clone());
                 if let Some(topic) = topic {
@@ -145,20 +151,14 @@ impl EventsControl for Controlled {
                 }
                 broker.redrive_edited(&name, number, event).await.map(usize::from)
             }
+            letters => broker.redrive(&name, which(letters)?, usize::MAX).await,
         };
         Ok(count.map_err(refused)? as u64)
     }
 
     async fn drop_dead_letters(&self, subscription: &str, letters: Letters) -> Result<u64, Refusal> {
         let (broker, _, name) = self.subscription(subscription)?;
-        let which = match letters {
-            Letters::All => Which::default(),
-            Letters::Numbers(numbers) => Which::of(numbers),
-            Letters::Edited(..) => {
-                return Err(Refusal::Unreadable("an `event` makes sense only for what is redriven".to_owned()));
-            }
-        };
-        let dropped = broker.drop_dead_letters(&name, which, usize::MAX).await;
+        let dropped = broker.drop_dead_letters(&name, which(letters)?, usize::MAX).await;
         Ok(dropped.map_err(refused)? as u64)
     }
 
@@ -178,6 +178,21 @@ impl EventsControl for Controlled {
         };
         broker.replay(&name, start).await.map(|position| position.0).map_err(refused)
     }
+}
+
+fn which(letters: Letters) -> Result<Which, Refusal> {
+    match letters {
+        Letters::All => Ok(Which::default()),
+        Letters::Numbers(numbers) => Ok(Which::of(numbers)),
+        Letters::Where(filter) => Ok(Which { filter: Some(asked(filter)), ..Which::default() }),
+        Letters::Edited(..) => {
+            Err(Refusal::Unreadable("an `event` makes sense only for what is redriven".to_owned()))
+        }
+    }
+}
+
+fn asked(filter: Filter) -> motet_broker::Filter {
+    motet_broker::Filter::new(move |event| filter.matches(event))
 }
 
 fn shown_topic(topic: &TopicStatus, declared: &Declared, oldest: Option<Time>) -> Topic {
@@ -226,14 +241,9 @@ fn shown(it: &SubscriptionStatus, declared: &Declared) -> Subscription {
 }
 
 fn shown_letter(letter: motet_broker::DeadLetter) -> DeadLetter {
-    let reason = match letter.reason {
-        Reason::Permanent => "permanent",
-        Reason::Attempts => "attempts",
-        Reason::Age => "age",
-    };
     DeadLetter {
         number: letter.number,
-        reason: reason.to_owned(),
+        reason: letter.reason.as_str().to_owned(),
         attempts: letter.attempts.made,
         status: letter.attempts.last.status,
         detail: letter.attempts.last.detail,
