@@ -1,17 +1,22 @@
 //! A real Apache Kafka for tests: one broker that is its own controller (KRaft), with throw-away data, on free loopback ports.
 //!
 //! Kafka is no Debian package, but all of it is on Maven Central: Maven collects the jars once into a directory under the target directory,
-//! and Java runs them from there. What a broker tells its clients as its address is a [`Relay`], so that a test can break the network. It
-//! ends with the fixture, and with the test process if that is killed: the kernel signals it when the thread that started it is gone.
+//! and Java runs them from there. What a broker tells its clients as its address is a [`Relay`], so that a test can break the network. A
+//! start takes seconds, so one broker serves all tests that do not kill it, and one that was killed and runs again serves the next such test. They
+//! end with the test process, also if that is killed: the kernel signals them when the thread that started them is gone.
 
-use crate::relay::Relay;
+use crate::{leftovers::remove_at_the_end, relay::Relay};
 use std::{
     fs::{self, File},
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, PoisonError, Weak, mpsc},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -22,6 +27,8 @@ const VERSION: &str = "4.1.1";
 const CLUSTER: &str = "bW90ZXQtdGVzdC1jbHVzdA";
 /// On a busy machine a start takes a while.
 const START_LIMIT: Duration = Duration::from_secs(120);
+/// How many networks lead to the broker that tests share: one for all, and others that a test may break.
+const NETWORKS: usize = 4;
 /// What Java is told: to start quickly and to stay small.
 const JAVA: &[&str] = &[
     "-XX:+UseSerialGC",
@@ -46,23 +53,130 @@ enum Order {
     Start(mpsc::Sender<Result<(), String>>),
 }
 
-/// A running broker. Stops and removes its data when dropped.
+/// A running broker, for as long as this value lives.
 #[derive(Debug)]
 pub struct Kafka {
-    relay: Relay,
-    port: u16,
-    orders: Option<mpsc::Sender<Order>>,
-    keeper: Option<JoinHandle<()>>,
+    server: Arc<Server>,
+    /// Which of the server's networks.
+    network: usize,
+    then: Then,
 }
+
+/// What becomes of the server when a test has done with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// It ends, and its data is removed.
+    End,
+    /// Others use it too.
+    Stay,
+    /// The next test that wants to kill one gets it.
+    Wait,
+}
+
+/// Brokers that wait for a test that kills them.
+static WAITING: Mutex<Vec<Arc<Server>>> = Mutex::new(Vec::new());
 
 impl Kafka {
     /// Starts a broker of its own. Takes about three seconds; the first time on a machine, Maven downloads 100 MB before.
     pub fn start() -> Result<Self, Unavailable> {
+        Ok(Self { server: Arc::new(Server::start(1)?), network: 0, then: Then::End })
+    }
+
+    /// The broker that all tests of this process share.
+    ///
+    /// Where it cannot run it is `None`, and a line says what is missing; where the variable `CI` is set, that is a failure.
+    pub fn shared() -> Option<Self> {
+        Some(Self { server: Server::shared()?, network: 0, then: Then::Stay })
+    }
+
+    /// The same broker, over a network that nobody else uses as long as this value lives. Waits until one is free.
+    pub fn proxied() -> Option<Self> {
+        let server = Server::shared()?;
+        let network = server.take_network();
+        Some(Self { server, network, then: Then::Stay })
+    }
+
+    /// A broker that nobody else uses as long as this value lives; missing ones are treated as [`Kafka::shared`] does.
+    pub fn own() -> Option<Self> {
+        let waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let server = match waiting {
+            Some(server) => server,
+            None => Arc::new(or_skip(Server::start_for_all(1))?),
+        };
+        Some(Self { server, network: 0, then: Then::Wait })
+    }
+
+    /// Where clients reach it: through the relay.
+    pub fn address(&self) -> String {
+        self.relay().address().to_string()
+    }
+
+    /// The broker's own port. It tells clients to go through the relay all the same.
+    pub fn port(&self) -> u16 {
+        self.server.ports[self.network]
+    }
+
+    /// The network between clients and broker.
+    pub fn relay(&self) -> &Relay {
+        &self.server.relays[self.network]
+    }
+
+    /// `kill -9`.
+    pub fn kill(&self) {
+        self.server.kill();
+    }
+
+    /// Starts it again on the same data and address; ready when this returns.
+    pub fn resume(&self) -> Result<(), String> {
+        self.server.resume()
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        self.relay().heal();
+        if self.network > 0 {
+            self.server.give_network(self.network);
+        }
+        // A test that failed may have left it anyhow.
+        if self.then == Then::Wait && !thread::panicking() && self.server.is_running() {
+            WAITING.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&self.server));
+        }
+    }
+}
+
+/// Without a server, a line says what is missing; where the variable `CI` is set, that is a failure.
+fn or_skip<T>(started: Result<T, Unavailable>) -> Option<T> {
+    match started {
+        Ok(server) => Some(server),
+        Err(missing) if std::env::var_os("CI").is_some() => panic!("{missing}"),
+        Err(missing) => {
+            let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("skipped: {missing}\n"));
+            None
+        }
+    }
+}
+
+/// The process, and the networks that lead to it: each is a listener of the broker's own, because a broker tells its clients where to go on.
+#[derive(Debug)]
+struct Server {
+    home: PathBuf,
+    relays: Vec<Relay>,
+    ports: Vec<u16>,
+    free: Mutex<Vec<usize>>,
+    freed: Condvar,
+    is_running: AtomicBool,
+    orders: Option<mpsc::Sender<Order>>,
+    keeper: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    fn start(networks: usize) -> Result<Self, Unavailable> {
         let jars = provide().map_err(Unavailable)?;
         let mut last = String::new();
         // Another process can take a port between the moment it was found free and the moment the server binds it.
         for _ in 0..3 {
-            match Self::try_start(&jars) {
+            match Self::try_start(&jars, networks) {
                 Ok(server) => return Ok(server),
                 Err(reason) => last = reason,
             }
@@ -70,74 +184,84 @@ impl Kafka {
         Err(Unavailable(last))
     }
 
-    fn try_start(jars: &Path) -> Result<Self, String> {
-        let free = || free_port().map_err(|error| format!("no free port: {error}"));
-        let (port, controller) = (free()?, free()?);
-        let relay = Relay::start(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        let relay = relay.map_err(|error| format!("no relay: {error}"))?;
+    fn try_start(jars: &Path, networks: usize) -> Result<Self, String> {
+        let mut ports = free_ports(networks + 1).map_err(|error| format!("no free port: {error}"))?;
+        let controller = ports.pop().unwrap_or_default();
+        let relay = |port: &u16| Relay::start(SocketAddr::from((Ipv4Addr::LOCALHOST, *port)));
+        let relays: Result<Vec<_>, _> = ports.iter().map(relay).collect();
+        let relays = relays.map_err(|error| format!("no relay: {error}"))?;
         let home = tempfile::Builder::new().prefix("motet-kafka-").tempdir().map_err(|error| error.to_string())?;
-        let broker = Broker::prepare(jars, home, port, controller, relay.address().port())?;
+        let place = home.path().to_owned();
+        let advertised: Vec<_> = relays.iter().map(|relay| relay.address().port()).collect();
+        let broker = Broker::prepare(jars, home, controller, ports.iter().copied().zip(advertised))?;
         let (orders, receiver) = mpsc::channel();
         // The thread that starts the server is the one whose end ends it, so it stays until the fixture is dropped.
         let keeper = thread::spawn(move || broker.keep(&receiver));
-        let server = Self { relay, port, orders: Some(orders), keeper: Some(keeper) };
+        let server = Self {
+            home: place,
+            relays,
+            ports,
+            free: Mutex::new((1..networks).collect()),
+            freed: Condvar::new(),
+            is_running: AtomicBool::new(false),
+            orders: Some(orders),
+            keeper: Some(keeper),
+        };
         server.resume()?;
         Ok(server)
     }
 
-    /// One server for all tests of this process that run at the same time.
-    ///
-    /// Where it cannot run it is `None`, and a line says what is missing; where the variable `CI` is set, that is a failure.
-    pub fn shared() -> Option<Arc<Self>> {
-        static SHARED: Mutex<Weak<Kafka>> = Mutex::new(Weak::new());
+    fn shared() -> Option<Arc<Self>> {
+        static SHARED: Mutex<Option<Arc<Server>>> = Mutex::new(None);
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(running) = shared.upgrade() {
-            return Some(running);
+        if let Some(running) = &*shared {
+            return Some(Arc::clone(running));
         }
-        let server = Arc::new(Self::own()?);
-        *shared = Arc::downgrade(&server);
+        let server = Arc::new(or_skip(Self::start_for_all(NETWORKS))?);
+        *shared = Some(Arc::clone(&server));
         Some(server)
     }
 
-    /// A server for one test; missing ones are treated as [`Kafka::shared`] does.
-    pub fn own() -> Option<Self> {
-        match Self::start() {
-            Ok(server) => Some(server),
-            Err(missing) if std::env::var_os("CI").is_some() => panic!("{missing}"),
-            Err(missing) => {
-                let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("skipped: {missing}\n"));
-                None
+    /// One that stays until the process ends.
+    fn start_for_all(networks: usize) -> Result<Self, Unavailable> {
+        let server = Self::start(networks)?;
+        let removed = remove_at_the_end(&server.home);
+        removed.map_err(|error| Unavailable(format!("nothing would remove Kafka's data: {error}")))?;
+        Ok(server)
+    }
+
+    fn take_network(&self) -> usize {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match free.pop() {
+                Some(network) => return network,
+                None => free = self.freed.wait(free).unwrap_or_else(PoisonError::into_inner),
             }
         }
     }
 
-    /// Where clients reach it: through the relay.
-    pub fn address(&self) -> String {
-        self.relay.address().to_string()
+    fn give_network(&self, network: usize) {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(network);
+        self.freed.notify_one();
     }
 
-    /// The broker's own port. It tells clients to go through the relay all the same.
-    pub fn port(&self) -> u16 {
-        self.port
+    fn is_running(&self) -> bool {
+        self.is_running.load(Ordering::Acquire)
     }
 
-    /// The network between clients and broker.
-    pub fn relay(&self) -> &Relay {
-        &self.relay
-    }
-
-    /// `kill -9`.
-    pub fn kill(&self) {
+    fn kill(&self) {
+        self.is_running.store(false, Ordering::Release);
         let (done, killed) = mpsc::channel();
         self.order(Order::Kill(done));
         let _ = killed.recv();
     }
 
-    /// Starts it again on the same data and address; ready when this returns.
-    pub fn resume(&self) -> Result<(), String> {
+    fn resume(&self) -> Result<(), String> {
         let (done, started) = mpsc::channel();
         self.order(Order::Start(done));
-        started.recv().unwrap_or_else(|_| Err("the thread that starts Kafka is gone".to_owned()))
+        let started = started.recv().unwrap_or_else(|_| Err("the thread that starts Kafka is gone".to_owned()));
+        self.is_running.store(started.is_ok(), Ordering::Release);
+        started
     }
 
     fn order(&self, order: Order) {
@@ -148,7 +272,7 @@ impl Kafka {
     }
 }
 
-impl Drop for Kafka {
+impl Drop for Server {
     fn drop(&mut self) {
         drop(self.orders.take());
         if let Some(keeper) = self.keeper.take() {
@@ -164,23 +288,30 @@ struct Broker {
 }
 
 impl Broker {
-    /// Writes the settings and the marks of an empty cluster.
+    /// Writes the settings and the marks of an empty cluster. `networks`: of each, the port and the one that clients are told.
     fn prepare(
         jars: &Path,
         home: tempfile::TempDir,
-        port: u16,
         controller: u16,
-        advertised: u16,
+        networks: impl Iterator<Item = (u16, u16)>,
     ) -> Result<Self, String> {
         let data = home.path().join("data");
+        let (mut listeners, mut advertised) = (format!("CONTROLLER://127.0.0.1:{controller}"), Vec::new());
+        let mut protocols = "CONTROLLER:PLAINTEXT".to_owned();
+        for ((port, told), name) in networks.zip(0..) {
+            listeners.push_str(&format!(",NET{name}://127.0.0.1:{port}"));
+            protocols.push_str(&format!(",NET{name}:PLAINTEXT"));
+            advertised.push(format!("NET{name}://127.0.0.1:{told}"));
+        }
         let settings = [
             "process.roles=broker,controller".to_owned(),
             "node.id=1".to_owned(),
             format!("controller.quorum.voters=1@127.0.0.1:{controller}"),
-            format!("listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"),
-            format!("advertised.listeners=PLAINTEXT://127.0.0.1:{advertised}"),
+            format!("listeners={listeners}"),
+            format!("advertised.listeners={}", advertised.join(",")),
             "controller.listener.names=CONTROLLER".to_owned(),
-            "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned(),
+            "inter.broker.listener.name=NET0".to_owned(),
+            format!("listener.security.protocol.map={protocols}"),
             format!("log.dirs={}", data.display()),
             SMALL.to_owned(),
         ];
@@ -275,7 +406,7 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
-num.network.threads=2
+num.network.threads=1
 num.io.threads=2
 log.cleaner.dedupe.buffer.size=4194304
 log.cleaner.backoff.ms=200
@@ -337,6 +468,8 @@ fn target() -> Result<PathBuf, String> {
     marked.map(Path::to_owned).ok_or_else(|| format!("{} is in no target directory", program.display()))
 }
 
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+fn free_ports(count: usize) -> io::Result<Vec<u16>> {
+    // Held together, so that they differ.
+    let held: io::Result<Vec<_>> = (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect();
+    held?.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }

@@ -16,6 +16,9 @@ pub mod events;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 
+#[cfg(any(feature = "kafka", feature = "rabbitmq"))]
+mod leftovers;
+
 #[cfg(feature = "nats")]
 pub mod nats;
 

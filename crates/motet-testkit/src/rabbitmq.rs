@@ -2,15 +2,21 @@
 //!
 //! Erlang's defaults make a node a citizen of its machine: it listens on every interface, keeps a cookie in the user's home, and leaves
 //! a port mapper behind when it ends. Here each of these is said explicitly, the port mapper is a child like the server, and both end with
-//! the fixture, or with the test process if that is killed: the kernel signals them when the thread that started them is gone.
+//! the test process, also if that is killed: the kernel signals them when the thread that started them is gone. A start takes seconds, so one
+//! node serves all tests that do not kill it, and one that was killed and runs again serves the next such test.
 
+use crate::leftovers::remove_at_the_end;
 use std::{
     fs::{self, File},
     io,
     net::{Ipv4Addr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, PoisonError, Weak, mpsc},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -32,13 +38,16 @@ impl std::fmt::Display for Unavailable {
     }
 }
 
-/// A running server. Ends and removes its data when dropped.
+/// A running server, for as long as this value lives.
 #[derive(Debug)]
 pub struct RabbitMq {
-    port: u16,
-    orders: Option<mpsc::SyncSender<Order>>,
-    keeper: Option<JoinHandle<()>>,
+    keeper: Arc<Keeper>,
+    /// The next test that wants to kill a server gets it.
+    is_passed_on: bool,
 }
+
+/// Servers that wait for a test that kills them.
+static WAITING: Mutex<Vec<Arc<Keeper>>> = Mutex::new(Vec::new());
 
 /// What the thread that owns the server is told.
 enum Order {
@@ -51,14 +60,105 @@ enum Order {
 }
 
 impl RabbitMq {
-    /// Starts a server of its own on free loopback ports. Takes about seven seconds.
+    /// Starts a server of its own on free loopback ports. Takes about seven seconds. It ends and its data is removed when it is dropped.
     pub fn start() -> Result<Self, Unavailable> {
+        Ok(Self { keeper: Arc::new(Keeper::start()?), is_passed_on: false })
+    }
+
+    /// A server that nobody else uses as long as this value lives. Without RabbitMQ it is `None`, as with [`RabbitMq::shared`].
+    pub fn own() -> Option<Self> {
+        let waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let keeper = match waiting {
+            Some(keeper) => keeper,
+            None => Arc::new(or_skip(Keeper::start_for_all())?),
+        };
+        Some(Self { keeper, is_passed_on: true })
+    }
+
+    /// The server that all tests of this process share.
+    ///
+    /// Without RabbitMQ it is `None`, and a line says what is missing; where the variable `CI` is set, that is a failure.
+    pub fn shared() -> Option<Arc<Self>> {
+        static SHARED: Mutex<Option<Arc<RabbitMq>>> = Mutex::new(None);
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = &*shared {
+            return Some(Arc::clone(running));
+        }
+        let keeper = Arc::new(or_skip(Keeper::start_for_all())?);
+        let server = Arc::new(Self { keeper, is_passed_on: false });
+        *shared = Some(Arc::clone(&server));
+        Some(server)
+    }
+
+    /// Where it listens for AMQP, on loopback.
+    pub fn port(&self) -> u16 {
+        self.keeper.port
+    }
+
+    /// Its address with user and password.
+    pub fn url(&self) -> String {
+        self.url_at(self.port())
+    }
+
+    /// The same, by way of another port: a relay's.
+    pub fn url_at(&self, port: u16) -> String {
+        format!("amqp://{USER}:{PASSWORD}@127.0.0.1:{port}/%2f")
+    }
+
+    /// Has the server take no messages, as it does when it has too little memory; or take them again. Blocks for about two seconds.
+    pub fn block(&self, is_blocked: bool) {
+        let watermark = if is_blocked { "0.000001" } else { "0.9" };
+        self.keeper.is_whole.store(!is_blocked, Ordering::Release);
+        self.keeper.order(|done| Order::Control(vec!["set_vm_memory_high_watermark", watermark], done));
+    }
+
+    /// Ends the server as `kill -9` does, and returns when it is gone. Waits before, if need be, until queues that were just made are on disk.
+    pub fn kill(&self) {
+        self.keeper.is_whole.store(false, Ordering::Release);
+        self.keeper.order(Order::Kill);
+    }
+
+    /// Starts it again on the same data and ports, and returns when it listens.
+    pub fn revive(&self) {
+        self.keeper.order(Order::Start);
+        self.keeper.is_whole.store(true, Ordering::Release);
+    }
+
+    /// Ends it as `kill -9` does and starts it again. Blocks for about seven seconds.
+    pub fn restart(&self) {
+        self.kill();
+        self.revive();
+    }
+}
+
+impl Drop for RabbitMq {
+    fn drop(&mut self) {
+        // A test that failed may have left it anyhow.
+        if self.is_passed_on && !thread::panicking() && self.keeper.is_whole.load(Ordering::Acquire) {
+            WAITING.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&self.keeper));
+        }
+    }
+}
+
+/// The thread that owns a server, and what it is told.
+#[derive(Debug)]
+struct Keeper {
+    port: u16,
+    home: PathBuf,
+    /// It runs, and takes messages.
+    is_whole: AtomicBool,
+    orders: Option<mpsc::SyncSender<Order>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Keeper {
+    fn start() -> Result<Self, Unavailable> {
         let script = find_script()
             .ok_or_else(|| Unavailable("RabbitMQ's server is missing: apt install rabbitmq-server".to_owned()))?;
         let (started, starting) = mpsc::channel();
         let (orders, inbox) = mpsc::sync_channel(1);
         // The thread that starts the server is the one whose end ends it, so it stays until the fixture is dropped.
-        let keeper = thread::spawn(move || {
+        let thread = thread::spawn(move || {
             let mut node = match Node::start(&script) {
                 Ok(node) => node,
                 Err(reason) => {
@@ -66,7 +166,7 @@ impl RabbitMq {
                     return;
                 }
             };
-            let _ = started.send(Ok(node.ports.client));
+            let _ = started.send(Ok((node.ports.client, node.home.path().to_owned())));
             // The end of orders means that the fixture was dropped.
             while let Ok(order) = inbox.recv() {
                 match order {
@@ -85,64 +185,16 @@ impl RabbitMq {
             }
         });
         let gone = |_| Unavailable("the thread that starts RabbitMQ is gone".to_owned());
-        let port = starting.recv().map_err(gone)??;
-        Ok(Self { port, orders: Some(orders), keeper: Some(keeper) })
+        let (port, home) = starting.recv().map_err(gone)??;
+        Ok(Self { port, home, is_whole: AtomicBool::new(true), orders: Some(orders), thread: Some(thread) })
     }
 
-    /// A server of its own for one test. Without RabbitMQ it is `None`, as with [`RabbitMq::shared`].
-    pub fn own() -> Option<Self> {
-        or_skip(Self::start())
-    }
-
-    /// One server for all tests of this process that run at the same time.
-    ///
-    /// Without RabbitMQ it is `None`, and a line says what is missing; where the variable `CI` is set, that is a failure.
-    pub fn shared() -> Option<Arc<Self>> {
-        static SHARED: Mutex<Weak<RabbitMq>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(running) = shared.upgrade() {
-            return Some(running);
-        }
-        let server = Arc::new(or_skip(Self::start())?);
-        *shared = Arc::downgrade(&server);
-        Some(server)
-    }
-
-    /// Where it listens for AMQP, on loopback.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// Its address with user and password.
-    pub fn url(&self) -> String {
-        self.url_at(self.port)
-    }
-
-    /// The same, by way of another port: a relay's.
-    pub fn url_at(&self, port: u16) -> String {
-        format!("amqp://{USER}:{PASSWORD}@127.0.0.1:{port}/%2f")
-    }
-
-    /// Has the server take no messages, as it does when it has too little memory; or take them again. Blocks for about two seconds.
-    pub fn block(&self, is_blocked: bool) {
-        let watermark = if is_blocked { "0.000001" } else { "0.9" };
-        self.order(|done| Order::Control(vec!["set_vm_memory_high_watermark", watermark], done));
-    }
-
-    /// Ends the server as `kill -9` does, and returns when it is gone. Waits before, if need be, until queues that were just made are on disk.
-    pub fn kill(&self) {
-        self.order(Order::Kill);
-    }
-
-    /// Starts it again on the same data and ports, and returns when it listens.
-    pub fn revive(&self) {
-        self.order(Order::Start);
-    }
-
-    /// Ends it as `kill -9` does and starts it again. Blocks for about seven seconds.
-    pub fn restart(&self) {
-        self.kill();
-        self.revive();
+    /// One that stays until the process ends.
+    fn start_for_all() -> Result<Self, Unavailable> {
+        let keeper = Self::start()?;
+        let removed = remove_at_the_end(&keeper.home);
+        removed.map_err(|error| Unavailable(format!("nothing would remove RabbitMQ's data: {error}")))?;
+        Ok(keeper)
     }
 
     fn order(&self, order: impl FnOnce(mpsc::Sender<Result<(), Unavailable>>) -> Order) {
@@ -153,17 +205,17 @@ impl RabbitMq {
     }
 }
 
-impl Drop for RabbitMq {
+impl Drop for Keeper {
     fn drop(&mut self) {
         drop(self.orders.take());
-        if let Some(keeper) = self.keeper.take() {
-            let _ = keeper.join();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
     }
 }
 
 /// Without a server, a line says what is missing; where the variable `CI` is set, that is a failure.
-fn or_skip(started: Result<RabbitMq, Unavailable>) -> Option<RabbitMq> {
+fn or_skip<T>(started: Result<T, Unavailable>) -> Option<T> {
     match started {
         Ok(server) => Some(server),
         Err(missing) if std::env::var_os("CI").is_some() => panic!("{missing}"),
