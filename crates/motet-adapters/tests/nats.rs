@@ -37,7 +37,7 @@ struct Rig {
 
 impl Rig {
     async fn open(url: &str, prefix: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = motet_testkit::place::new("motet-adapters-").unwrap();
         let store = Store::open(dir.path(), Options::default()).unwrap();
         Self::on(store, Settings::new(url, prefix).unwrap(), dir).await
     }
@@ -133,7 +133,10 @@ async fn what_is_declared_about_keeping_is_set_on_the_stream_and_changed_with_it
     let week = 7 * 24 * 3600 * 1_000_000_000_u64;
     let seen = ask(&client, "STREAM.INFO.keeping_t", Value::Null).await;
     let config = &seen["config"];
-    assert_eq!((&config["max_age"], &config["max_bytes"], &config["discard"]), (&json!(week), &json!(1 << 20), &json!("old")));
+    assert_eq!(
+        (&config["max_age"], &config["max_bytes"], &config["discard"]),
+        (&json!(week), &json!(1 << 20), &json!("old"))
+    );
     assert_eq!((&config["storage"], &config["retention"]), (&json!("file"), &json!("limits")));
     spec.keep = motet_broker::Keep { time: Some(Duration::from_secs(5)), bytes: None };
     rig.nats.ensure(&spec).await.unwrap();

@@ -18,6 +18,7 @@
 //! subscriber) · `list` (the names of all cases) · cases at the port: `appending`, `content`, `reading`, `keeping`; through the broker:
 //! `publishing`, `delivery`, `failing`, `pulling`, `operating`, `foreign`; and when things die: `survival`
 
+mod ahead;
 mod appending;
 mod bench;
 mod content;
@@ -136,10 +137,19 @@ fn missing<'a>(case: &Case, engine: &'a dyn Engine) -> Option<&'a Support> {
     support.into_iter().find(|support| support.by == By::Nobody)
 }
 
-/// Runs one case on its own runtime. Panics with what was seen instead of what the rule says. Where there is no engine, the case is
-/// skipped; whoever gives none has said why.
-pub fn run<F>(name: &str, engine: impl FnOnce(Server) -> F)
+/// Runs one case on its own runtime, or says what became of it where it ran ahead. Panics with what was seen instead of what the rule says. Where
+/// there is no engine, the case is skipped; whoever gives none has said why.
+pub fn run<E, F>(name: &'static str, engine: E)
 where
+    E: FnOnce(Server) -> F + Copy + Send + 'static,
+    F: Future<Output = Option<Arc<dyn Engine>>>,
+{
+    ahead::run(name, engine, run_here);
+}
+
+fn run_here<E, F>(name: &str, engine: E)
+where
+    E: FnOnce(Server) -> F,
     F: Future<Output = Option<Arc<dyn Engine>>>,
 {
     let case = CASES.iter().find(|case| case.name == name).expect("the macro names what is in the list");

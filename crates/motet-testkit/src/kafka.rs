@@ -190,7 +190,7 @@ impl Server {
         let relay = |port: &u16| Relay::start(SocketAddr::from((Ipv4Addr::LOCALHOST, *port)));
         let relays: Result<Vec<_>, _> = ports.iter().map(relay).collect();
         let relays = relays.map_err(|error| format!("no relay: {error}"))?;
-        let home = tempfile::Builder::new().prefix("motet-kafka-").tempdir().map_err(|error| error.to_string())?;
+        let home = crate::place::new("motet-kafka-").map_err(|error| error.to_string())?;
         let place = home.path().to_owned();
         let advertised: Vec<_> = relays.iter().map(|relay| relay.address().port()).collect();
         let broker = Broker::prepare(jars, home, controller, ports.iter().copied().zip(advertised))?;

@@ -12,8 +12,7 @@ use std::{
 };
 
 /// Removes until nothing is left: a server that is just being killed may still write.
-const SCRIPT: &str =
-    r#"cat; n=0; while [ -e "$1" ] && [ $n -lt 50 ]; do rm -rf -- "$1"; sleep 0.1; n=$((n+1)); done"#;
+const SCRIPT: &str = r#"cat; n=0; while [ -e "$1" ] && [ $n -lt 50 ]; do rm -rf -- "$1"; sleep 0.1; n=$((n+1)); done"#;
 
 /// Removes a directory when this process has ended, however it ends.
 pub(crate) fn remove_at_the_end(place: &Path) -> io::Result<()> {

@@ -2,7 +2,7 @@
 //!
 //! Nothing here runs outside tests. Map: `discovery` (the suite of the discovery port), `datastore` (the suite of the store
 //! port), `events` (the suite of the events engines); throw-away servers: `kafka`, `nats`, `postgres`, `rabbitmq`; `relay` (a network
-//! that a test can break); each behind the cargo feature of its name.
+//! that a test can break); each behind the cargo feature of its name; `place` (where their data is).
 
 #[cfg(feature = "discovery")]
 pub mod discovery;
@@ -21,6 +21,8 @@ mod leftovers;
 
 #[cfg(feature = "nats")]
 pub mod nats;
+
+pub mod place;
 
 #[cfg(feature = "postgres")]
 pub mod postgres;

@@ -180,7 +180,7 @@ struct Server {
 
 impl Server {
     fn start(program: &Path, lines: &'static str) -> Result<Self, String> {
-        let home = tempfile::Builder::new().prefix("motet-nats-").tempdir().map_err(|error| error.to_string())?;
+        let home = crate::place::new("motet-nats-").map_err(|error| error.to_string())?;
         let mut last = String::new();
         // Another process can take the port between the moment it was found free and the moment the server binds it.
         for _ in 0..3 {

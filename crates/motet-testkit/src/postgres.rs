@@ -124,7 +124,7 @@ struct Cluster {
 impl Cluster {
     fn start(binaries: &Path) -> Result<Self, String> {
         let user = unprivileged_user()?;
-        let data = tempfile::Builder::new().prefix("motet-postgres-").tempdir().map_err(|error| error.to_string())?;
+        let data = crate::place::new("motet-postgres-").map_err(|error| error.to_string())?;
         let cluster = data.path().join("data");
         let password = data.path().join("password");
         fs::write(&password, PASSWORD).map_err(|error| error.to_string())?;

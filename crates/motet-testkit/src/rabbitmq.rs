@@ -245,7 +245,7 @@ struct Node {
 
 impl Node {
     fn start(script: &Path) -> Result<Self, String> {
-        let home = tempfile::Builder::new().prefix("motet-rabbitmq-").tempdir().map_err(|error| error.to_string())?;
+        let home = crate::place::new("motet-rabbitmq-").map_err(|error| error.to_string())?;
         prepare(home.path()).map_err(|error| format!("could not write RabbitMQ's configuration: {error}"))?;
         let mut last = String::new();
         // Another process can take a port between the moment it was found free and the moment the server binds it.

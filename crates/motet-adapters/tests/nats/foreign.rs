@@ -65,7 +65,10 @@ async fn what_others_publish_is_noticed_and_becomes_events_in_its_place() {
     assert!(all[1].entry.key.is_some());
     let plain = &all[4].entry;
     assert_eq!((plain.event.source(), plain.event.ty()), ("mixed.orders", "motet.message"));
-    assert_eq!((plain.event.content_type(), plain.event.data().map(|data| &data[..])), (Some("text/csv"), Some(&b"a,b"[..])));
+    assert_eq!(
+        (plain.event.content_type(), plain.event.data().map(|data| &data[..])),
+        (Some("text/csv"), Some(&b"a,b"[..]))
+    );
     assert_eq!(all[5].entry.event.data(), None);
     assert!(now().since(plain.published_at) < LIMIT, "the server says when it was published");
 }

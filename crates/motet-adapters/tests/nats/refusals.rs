@@ -5,7 +5,7 @@ use tokio::{io::AsyncWriteExt, net::TcpListener};
 
 /// Connects in vain; what is said, and after how long.
 async fn refused(url: &str) -> (String, Duration) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = motet_testkit::place::new("motet-adapters-").unwrap();
     let store = Store::open(dir.path(), Options::default()).unwrap();
     let began = Instant::now();
     let group = TaskGroup::new();
@@ -66,7 +66,8 @@ async fn a_stream_that_is_somebody_elses_is_named_and_left_alone() {
     let Some(server) = server() else { return };
     let rig = Rig::open(&server.url(), "others").await;
     let client = foreign(&server.url()).await;
-    let queue = json!({ "name": "others_queue", "subjects": ["others.queue"], "retention": "workqueue", "storage": "file" });
+    let queue =
+        json!({ "name": "others_queue", "subjects": ["others.queue"], "retention": "workqueue", "storage": "file" });
     ask(&client, "STREAM.CREATE.others_queue", queue).await;
     let wide = json!({ "name": "OTHERS", "subjects": ["others.wide.>"], "storage": "file" });
     ask(&client, "STREAM.CREATE.OTHERS", wide).await;

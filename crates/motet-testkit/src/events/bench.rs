@@ -24,7 +24,7 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new(engine: Arc<dyn Engine>) -> Self {
-        let place = tempfile::Builder::new().prefix("motet-events-").tempdir().expect("a directory for a store");
+        let place = crate::place::new("motet-events-").expect("a directory for a store");
         Self { engine, place, prefix: format!("t{:012x}", fastrand::u64(..) >> 16) }
     }
 
