@@ -58,7 +58,7 @@ use topology::Names;
 /// What RabbitMQ keeps, and what Motet adds.
 pub const SUPPORT: &[Support] = &[
     Support::engine(Capability::Durable).noting(
-        "Queues are quorum queues: a majority of RabbitMQ's nodes has an event on disk, and Motet's own log has it, before a publisher hears yes.",
+        "Queues are quorum queues: a majority of the nodes that keep a copy has an event on disk, and Motet's own log has it, before a publisher hears yes. `replicas` says how many; a cluster with fewer nodes makes fewer, and tells nobody.",
     ),
     Support::motet(Capability::Order).noting(
         "Each queue has one active consumer, so that order survives lost connections; a second Motet with the same system's name waits.",
@@ -93,12 +93,19 @@ pub struct Settings {
     pub url: String,
     /// The system's name: all exchanges and queues begin with it.
     pub prefix: String,
+    /// How many nodes keep a copy of a queue that Motet makes; nothing for what the server has as its default. A cluster with fewer nodes makes
+    /// fewer copies, and says nothing of it.
+    pub replicas: Option<u16>,
 }
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let server = Address::parse(&self.url).map_or_else(|_| "not an address".to_owned(), |it| it.to_string());
-        f.debug_struct("Settings").field("server", &server).field("prefix", &self.prefix).finish()
+        f.debug_struct("Settings")
+            .field("server", &server)
+            .field("prefix", &self.prefix)
+            .field("replicas", &self.replicas)
+            .finish()
     }
 }
 
@@ -107,6 +114,7 @@ pub struct Rabbit {
     address: Address,
     server: Server,
     prefix: String,
+    replicas: Option<u16>,
     store: Store,
     group: TaskGroup,
     log: Arc<Embedded>,
@@ -140,6 +148,7 @@ impl Rabbit {
         Ok(Self {
             server,
             prefix: settings.prefix,
+            replicas: settings.replicas,
             store: store.clone(),
             group: group.clone(),
             log: Arc::new(log),
@@ -165,8 +174,14 @@ impl Rabbit {
     /// Makes what the topic needs on the server, or says why that cannot be.
     async fn declare(&self, names: &Names) -> Result<(), Trouble> {
         let declaring = async {
-            let channel = self.reading.connection().await.create_channel().await?;
-            topology::declare(&channel, names).await
+            loop {
+                let channel = self.reading.connection().await.create_channel().await?;
+                match topology::declare(&channel, names).await {
+                    // The server closes the channel with that.
+                    Err(Trouble::Copies(_)) => {}
+                    declared => return declared,
+                }
+            }
         };
         match tokio::time::timeout(DECLARE_LIMIT, declaring).await {
             Ok(declared) => declared.map(drop),
@@ -216,7 +231,7 @@ impl Transport for Rabbit {
             topic.change(spec);
             return Ok(());
         }
-        let names = Names::new(&self.prefix, &spec.name).map_err(|trouble| self.failed(&trouble))?;
+        let names = Names::new(&self.prefix, &spec.name, self.replicas).map_err(|trouble| self.failed(&trouble))?;
         self.declare(&names).await.map_err(|trouble| self.failed(&trouble))?;
         // What another instance on this store handed in last is in the log before the log is opened.
         self.store.flush().await?;
@@ -282,7 +297,11 @@ mod tests {
 
     #[test]
     fn settings_show_no_password() {
-        let settings = Settings { url: "amqp://ada:lovelace@rabbit/".to_owned(), prefix: "shop".to_owned() };
-        assert_eq!(format!("{settings:?}"), r#"Settings { server: "amqp://rabbit:5672", prefix: "shop" }"#);
+        let url = "amqp://ada:lovelace@rabbit/".to_owned();
+        let settings = Settings { url, prefix: "shop".to_owned(), replicas: None };
+        assert_eq!(
+            format!("{settings:?}"),
+            r#"Settings { server: "amqp://rabbit:5672", prefix: "shop", replicas: None }"#
+        );
     }
 }

@@ -37,9 +37,9 @@ struct Rig {
 
 impl Rig {
     async fn open(url: String, prefix: &str) -> Self {
-        let dir = Arc::new(tempfile::tempdir().unwrap());
+        let dir = Arc::new(motet_testkit::place::new("motet-adapters-").unwrap());
         let store = Store::open(dir.path(), Options::default()).unwrap();
-        let settings = Settings { url, prefix: prefix.to_owned() };
+        let settings = Settings { url, prefix: prefix.to_owned(), replicas: None };
         Self::on(store, settings, dir).await
     }
 

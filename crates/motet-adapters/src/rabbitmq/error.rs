@@ -31,6 +31,8 @@ pub(super) enum Trouble {
         "`{what}` exists with other properties than Motet's ({said}): when its messages are not needed any more, delete it with `rabbitmqctl delete_queue` or in the management page, or choose another name for the system"
     )]
     Mismatch { what: String, said: String },
+    #[error("queue `{0}` was made with another number of copies, and keeps it")]
+    Copies(String),
     #[error(
         "queue `{0}` does not answer, though its server does. In a cluster most of its nodes may be away. RabbitMQ 3 leaves such a queue when it is killed within seconds after the queue was made: then delete it with `rabbitmqctl delete_queue`, and Motet makes it anew"
     )]

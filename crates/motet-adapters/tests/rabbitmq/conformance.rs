@@ -24,7 +24,7 @@ impl Engine for OverRabbit {
 
     async fn open(&self, store: &Store, group: &TaskGroup) -> Arc<dyn Transport> {
         let port = self.relay.as_ref().map_or(self.server.port(), |relay| relay.address().port());
-        let settings = Settings { url: self.server.url_at(port), prefix: "suite".to_owned() };
+        let settings = Settings { url: self.server.url_at(port), prefix: "suite".to_owned(), replicas: None };
         Arc::new(Rabbit::connect(settings, store, group).await.expect("RabbitMQ answers"))
     }
 

@@ -245,8 +245,8 @@ async fn a_second_motet_of_the_same_name_waits_and_takes_over() {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_wait_in_rabbitmq_while_the_store_has_no_space() {
     let Some(server) = server() else { return };
-    let dir = Arc::new(tempfile::tempdir().unwrap());
-    let settings = Settings { url: server.url(), prefix: "full".to_owned() };
+    let dir = Arc::new(motet_testkit::place::new("motet-adapters-").unwrap());
+    let settings = Settings { url: server.url(), prefix: "full".to_owned(), replicas: None };
     let full = Options { reserve_bytes: u64::MAX, ..Options::default() };
     let store = Store::open(dir.path(), full).unwrap();
     let rig = Rig::on(store, settings.clone(), Arc::clone(&dir)).await;

@@ -14,9 +14,9 @@ use tokio::{
 
 /// What connecting there fails with.
 async fn refusal(url: String) -> String {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = motet_testkit::place::new("motet-adapters-").unwrap();
     let store = Store::open(dir.path(), Options::default()).unwrap();
-    let settings = Settings { url, prefix: "refused".to_owned() };
+    let settings = Settings { url, prefix: "refused".to_owned(), replicas: None };
     let group = TaskGroup::new();
     let connecting = Rabbit::connect(settings, &store, &group);
     let error = timeout(Duration::from_secs(15), connecting).await.expect("connecting gives up").err();
@@ -123,4 +123,31 @@ async fn a_queue_that_was_made_otherwise_is_refused_and_left_alone() {
     // Other topics are not concerned.
     let topic = rig.topic("fine").await;
     rig.append(&topic, &["1"]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_is_made_with_as_many_copies_as_are_asked_for_and_keeps_them() {
+    let Some(server) = server() else { return };
+    let copies = |replicas| Settings { url: server.url(), prefix: "copies".to_owned(), replicas };
+    let dir = Arc::new(motet_testkit::place::new("motet-adapters-").unwrap());
+    let store = Store::open(dir.path(), Options::default()).unwrap();
+    let mut rig = Rig::on(store, copies(Some(3)), dir).await;
+    let topic = rig.topic("orders").await;
+    rig.append(&topic, &["1"]).await.unwrap();
+
+    // What the server says to whoever declares it otherwise.
+    let (_connection, channel) = foreign(&server.url()).await;
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    let said = channel.queue_declare("copies:rejected".into(), options, arguments).await.unwrap_err().to_string();
+    assert!(said.contains("'x-quorum-initial-group-size'") && said.contains("'3'"), "{said}");
+
+    for (replicas, id) in [(None, "2"), (Some(5), "3")] {
+        rig.settings = copies(replicas);
+        rig = rig.again().await;
+        rig.topic("orders").await;
+        rig.append(&topic, &[id]).await.unwrap();
+    }
+    assert_eq!(rig.ids(&topic, 3).await, ["1", "2", "3"]);
 }
