@@ -1,26 +1,33 @@
 //! Apache Kafka as the engine of events.
 //!
-//! A topic is a topic of one partition, a position is an offset. Kafka keeps events in order and hands them out again from anywhere, which
-//! is all that the broker asks of an engine; so no consumer groups, no commits, no transactions: how far each subscription is, is written
-//! in Motet's own store, and any number of instances share a topic whatever its partitions.
+//! A topic is a topic, and where it has one partition, a position is an offset; with several, Motet counts (`index`). Kafka keeps events in
+//! order and hands them out again from anywhere, which is all that the broker asks of an engine; so no consumer groups, no commits, no
+//! transactions: how far each subscription is, is written in Motet's own store, and any number of instances share a topic whatever its
+//! partitions.
 //!
 //! The topic is called `<system>.<topic>`. Its records are CloudEvents in binary mode, so that other programs read and write it too.
 //!
 //! Map: `client` (librdkafka's settings, errors) · `topics` (made and held to their declaration) · `append` (the producer) · `follow` (the
-//! ends of all topics, one consumer) · `log` (a topic's newest events, in memory) · `read` (older ones) · `message` (records and events).
+//! ends of all topics, one consumer) · `log` (a topic's newest events, in memory) · `read` (older ones) · `ask` (ends, times) · `trim` (what
+//! need not be kept) · `message` (records and events) · `index` (one order over several partitions) · `sizes` (how large a topic is).
 
 mod append;
+mod ask;
 mod client;
 mod follow;
+mod index;
 mod log;
 mod message;
 mod read;
+mod sizes;
 mod topics;
+mod trim;
 
 use append::Producer;
 use async_trait::async_trait;
-use client::{CALL, Cluster};
+use client::Cluster;
 use follow::Follower;
+use index::Index;
 use log::{Log, Look};
 use motet_broker::{
     Keep, Limits, Position, Stored, SubscriptionName, Time, TopicName, TopicSpec, Transport,
@@ -28,17 +35,14 @@ use motet_broker::{
     port::{Ends, Engine, Entry, Note, TransportError},
 };
 use motet_kernel::task::{Kind, TaskGroup};
-use motet_store::Store;
+use motet_store::{Keyspace, ReadError, Shape, Store};
 use parking_lot::RwLock;
-use rdkafka::{
-    Offset, TopicPartitionList,
-    consumer::Consumer,
-    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
-};
+use rdkafka::{consumer::Consumer, error::KafkaError};
 use read::Readers;
+use sizes::Sizes;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
-    sync::watch,
+    sync::{Mutex, watch},
     time::{Instant, sleep, timeout},
 };
 use topics::Topics;
@@ -49,8 +53,6 @@ const CONNECT: Duration = Duration::from_secs(10);
 const ARRIVAL: Duration = Duration::from_millis(300);
 /// How often readers that nobody uses are looked for.
 const SWEEP: Duration = Duration::from_secs(10);
-
-const RETENTION: &str = "The topic is made with what is declared, and Kafka gives back whole segments, minutes later: Motet does not see to it, so more may stay.";
 
 /// What Kafka keeps itself, and what Motet adds.
 pub const SUPPORT: &[Support] = &[
@@ -64,14 +66,13 @@ pub const SUPPORT: &[Support] = &[
     Support::motet(Capability::Dedup),
     Support::engine(Capability::ReplayByPosition),
     Support::engine(Capability::ReplayByTime),
-    Support::not(Capability::RetentionByTime, RETENTION),
-    Support::not(Capability::RetentionBySize, RETENTION),
-    Support::not(
-        Capability::Partitions,
-        "A topic has one partition, and needs no more below what one carries: Motet shares its events among all instances of a subscriber.",
+    Support::motet(Capability::RetentionByTime).noting("By the times that records have. Kafka itself gives back whole segments, minutes later."),
+    Support::motet(Capability::RetentionBySize).noting("How large that is which came while Motet was away is estimated."),
+    Support::motet(Capability::Partitions).noting(
+        "One is enough below what one carries: all instances of a subscriber share it. With several, events of one request that have different keys may change places.",
     ),
     Support::engine(Capability::OtherPublishers)
-        .noting("CloudEvents in binary or structured mode; anything else arrives as an event of type `motet.message`."),
+        .noting("CloudEvents in binary or structured mode; anything else arrives as an event of type `motet.message`. With several partitions, a transaction that stays open holds up publishers too."),
 ];
 
 /// How to reach a cluster.
@@ -81,6 +82,8 @@ pub struct Settings {
     pub brokers: Vec<String>,
     /// What stands before the name of each topic, with a dot between: the system's name.
     pub prefix: String,
+    /// How many partitions a topic gets that Motet makes; one that exists keeps its own. Default 1.
+    pub partitions: u16,
     /// How many brokers keep a copy of a topic that Motet makes; nothing for the cluster's default.
     pub replicas: Option<u16>,
 }
@@ -95,6 +98,11 @@ pub struct Kafka {
     follower: Arc<Follower>,
     readers: Arc<Readers>,
     logs: RwLock<HashMap<TopicName, Arc<Log>>>,
+    /// Held while a topic is seen for the first time, so that nobody counts it twice.
+    opening: Mutex<()>,
+    store: Store,
+    counts: Keyspace,
+    sizes: Keyspace,
 }
 
 impl Kafka {
@@ -102,10 +110,13 @@ impl Kafka {
     ///
     /// # Errors
     /// [`TransportError::Unavailable`] when no broker answers within ten seconds; it says what was seen.
-    pub async fn connect(settings: Settings, _: &Store, group: &TaskGroup) -> Result<Self, TransportError> {
+    pub async fn connect(settings: Settings, store: &Store, group: &TaskGroup) -> Result<Self, TransportError> {
         let cluster = Cluster::new(&settings.brokers);
         let made = |error: KafkaError| cluster.unavailable(format!("the client could not be made: {error}"));
-        let follower = Follower::new(&settings, &cluster).map_err(made)?;
+        let keyspace =
+            |name| store.keyspace(name, Shape::Index).map_err(|error| cluster.unavailable(error.to_string()));
+        let (counts, sizes) = (keyspace("kafka.index")?, keyspace("kafka.sizes")?);
+        let follower = Follower::new(&settings, &cluster, store).map_err(made)?;
         follower.start(group);
         let id = match introduce(&follower, &cluster).await {
             Ok(id) => id,
@@ -130,6 +141,10 @@ impl Kafka {
             follower,
             readers,
             logs: RwLock::default(),
+            opening: Mutex::default(),
+            store: store.clone(),
+            counts,
+            sizes,
             settings,
             cluster,
         })
@@ -139,25 +154,63 @@ impl Kafka {
         self.logs.read().get(topic).cloned().ok_or_else(|| TransportError::NoTopic(topic.clone()))
     }
 
-    /// A question to the cluster that blocks.
-    async fn ask<T: Send + 'static>(
+    /// Makes the topic, holds it to its declaration, and begins with it.
+    async fn see_to(&self, topic: &TopicSpec) -> Result<(), TransportError> {
+        let name = format!("{}.{}", self.settings.prefix, topic.name);
+        let partitions = self.topics.ensure(&self.follower, &name, topic).await?;
+        let _opening = self.opening.lock().await;
+        let Ok(log) = self.log(&topic.name) else { return self.begin(name, topic, partitions).await };
+        log.change(topic);
+        if log.partitions() != partitions {
+            return Err(self.cluster.unavailable(format!(
+                "topic `{name}` has {partitions} partitions now and had {}: start Motet again to follow the new ones",
+                log.partitions()
+            )));
+        }
+        Ok(())
+    }
+
+    /// A task of several calls, each of which has a deadline of its own, within one for all.
+    async fn within<T>(
         &self,
         what: impl FnOnce() -> String,
-        question: impl FnOnce(&Follower) -> KafkaResult<T> + Send + 'static,
+        task: impl Future<Output = Result<T, TransportError>>,
     ) -> Result<T, TransportError> {
-        let follower = Arc::clone(&self.follower);
-        match tokio::task::spawn_blocking(move || question(&follower)).await {
-            Ok(result) => result.map_err(|error| self.cluster.failed(&what(), &error)),
-            Err(error) => Err(self.cluster.unavailable(error.to_string())),
+        match timeout(CONNECT, task).await {
+            Ok(result) => result,
+            Err(_) => {
+                let trouble = self.cluster.last_trouble();
+                let trouble = trouble.as_deref().unwrap_or("the cluster does not answer");
+                Err(self.cluster.unavailable(format!("{} took longer than {CONNECT:?}; last seen: {trouble}", what())))
+            }
         }
     }
 
-    async fn ends_of(&self, name: &str) -> Result<Ends, TransportError> {
-        let asked = name.to_owned();
-        let what = || format!("asking for the ends of topic `{name}`");
-        let (first, next) = self.ask(what, move |follower| follower.consumer.fetch_watermarks(&asked, 0, CALL)).await?;
-        let position = |offset| Position(u64::try_from(offset).unwrap_or_default());
-        Ok(Ends { first: position(first), next: position(next) })
+    /// Begins with a topic: follows it from where it ends now.
+    async fn begin(&self, name: String, topic: &TopicSpec, partitions: u32) -> Result<(), TransportError> {
+        let spans = self.spans(&name, partitions).await?;
+        let from: Vec<_> = spans.iter().map(|span| span.next).collect();
+        let (counts, sizes, asked, ends) = (self.counts.clone(), self.sizes.clone(), name.clone(), from.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            let index = if spans.len() == 1 { None } else { Some(Index::open(&counts, &asked, &spans)?) };
+            let next = index.as_ref().map_or(ends.first().copied().unwrap_or(0), Index::next);
+            Ok::<_, ReadError>((index, Sizes::open(&sizes, &asked, next, &ends)?))
+        });
+        let opened = opened.await.map_err(|error| self.cluster.unavailable(error.to_string()))?;
+        let (index, sizes) = opened.map_err(|error| self.cluster.unavailable(error.to_string()))?;
+        let log = match index {
+            None => Log::new(name, topic, from.first().copied().unwrap_or(0), sizes),
+            Some(mut index) => {
+                self.store.commit(index.unwritten()).await?;
+                index.written();
+                Log::counted_by(name, topic, index, sizes)
+            }
+        };
+        let log = Arc::new(log);
+        let added = self.follower.add(&log, &from);
+        added.map_err(|error| self.cluster.failed(&format!("following topic `{}`", log.name), &error))?;
+        self.logs.write().insert(topic.name.clone(), log);
+        Ok(())
     }
 }
 
@@ -195,21 +248,8 @@ impl Transport for Kafka {
     }
 
     async fn ensure(&self, topic: &TopicSpec) -> Result<(), TransportError> {
-        let name = format!("{}.{}", self.settings.prefix, topic.name);
-        self.topics.ensure(&self.follower, &name, topic).await?;
-        if let Ok(log) = self.log(&topic.name) {
-            log.change(topic);
-            return Ok(());
-        }
-        let next = self.ends_of(&name).await?.next.0;
-        let mut logs = self.logs.write();
-        if !logs.contains_key(&topic.name) {
-            let log = Arc::new(Log::new(name.clone(), topic, next));
-            let added = self.follower.add(&log, next);
-            added.map_err(|error| self.cluster.failed(&format!("following topic `{name}`"), &error))?;
-            logs.insert(topic.name.clone(), log);
-        }
-        Ok(())
+        let what = || format!("seeing to topic `{}.{}`", self.settings.prefix, topic.name);
+        self.within(what, self.see_to(topic)).await
     }
 
     async fn append(
@@ -228,6 +268,7 @@ impl Transport for Kafka {
 
     async fn read(&self, topic: &TopicName, from: Position, limits: Limits) -> Result<Vec<Stored>, TransportError> {
         let log = self.log(topic)?;
+        let from = Position(from.0.max(log.start()));
         let until = Instant::now() + ARRIVAL;
         loop {
             let grown = log.grown();
@@ -254,7 +295,7 @@ impl Transport for Kafka {
 
     async fn ends(&self, topic: &TopicName) -> Result<Ends, TransportError> {
         let log = self.log(topic)?;
-        self.ends_of(&log.name).await
+        self.ends_of(&log).await
     }
 
     fn head(&self, topic: &TopicName) -> Result<watch::Receiver<Position>, TransportError> {
@@ -263,24 +304,7 @@ impl Transport for Kafka {
 
     async fn at_time(&self, topic: &TopicName, time: Time) -> Result<Position, TransportError> {
         let log = self.log(topic)?;
-        let name = log.name.clone();
-        let what = || format!("asking for a time in topic `{}`", log.name);
-        let found = self
-            .ask(what, move |follower| {
-                let mut asked = TopicPartitionList::with_capacity(1);
-                let millis = i64::try_from(time.0).unwrap_or(i64::MAX);
-                asked.add_partition_offset(&name, 0, Offset::Offset(millis))?;
-                let found = follower.consumer.offsets_for_times(asked, CALL)?;
-                let place = found.find_partition(&name, 0);
-                let place = place.ok_or(KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownPartition))?;
-                place.error()?;
-                Ok(place.offset())
-            })
-            .await?;
-        match found {
-            Offset::Offset(offset) => Ok(Position(u64::try_from(offset).unwrap_or_default())),
-            _ => Ok(self.ends_of(&log.name).await?.next),
-        }
+        self.within(|| format!("asking for a time in topic `{}`", log.name), self.find_time(&log, time)).await
     }
 
     async fn settled(&self, _: &TopicName, _: &SubscriptionName, _: Position) -> Result<(), TransportError> {
@@ -288,19 +312,7 @@ impl Transport for Kafka {
     }
 
     async fn trim(&self, topic: &TopicName, keep: &Keep, now: Time) -> Result<(), TransportError> {
-        let Some(time) = keep.time else { return Ok(()) };
         let log = self.log(topic)?;
-        let below = self.at_time(topic, now.before(time)).await?;
-        let first = self.ends_of(&log.name).await?.first;
-        if below <= first {
-            return Ok(());
-        }
-        let what = format!("removing what is old from topic `{}`", log.name);
-        let list = follow::place(&log.name, below.0).map_err(|error| self.cluster.failed(&what, &error))?;
-        let removed = self.topics.answer(&what, self.topics.admin.delete_records(&list, &topics::options())).await?;
-        for place in removed.elements() {
-            place.error().map_err(|error| self.cluster.failed(&what, &error))?;
-        }
-        Ok(())
+        self.within(|| format!("trimming topic `{}`", log.name), self.give_back(&log, keep, now)).await
     }
 }

@@ -5,6 +5,7 @@ mod conformance;
 mod declared;
 mod foreign;
 mod gaps;
+mod partitions;
 mod speed;
 mod trouble;
 
@@ -32,7 +33,12 @@ const ALL: Limits = Limits { items: 10_000, bytes: usize::MAX };
 
 /// The server that tests share.
 async fn shared() -> Option<Arc<Fixture>> {
-    tokio::task::spawn_blocking(Fixture::shared).await.unwrap()
+    tokio::task::spawn_blocking(|| Fixture::shared().map(Arc::new)).await.unwrap()
+}
+
+/// The same over a network that a test may break.
+async fn proxied() -> Option<Arc<Fixture>> {
+    tokio::task::spawn_blocking(|| Fixture::proxied().map(Arc::new)).await.unwrap()
 }
 
 /// A server that a test may kill.
@@ -54,7 +60,7 @@ fn client(fixture: &Fixture) -> ClientConfig {
 }
 
 fn settings(fixture: &Fixture) -> Settings {
-    Settings { brokers: vec![fixture.address()], prefix: "suite".to_owned(), replicas: None }
+    Settings { brokers: vec![fixture.address()], prefix: "suite".to_owned(), partitions: 1, replicas: None }
 }
 
 /// Makes a topic as an administrator does, beside Motet.
@@ -78,18 +84,26 @@ struct Port {
 
 impl Port {
     async fn open(fixture: &Fixture) -> Self {
-        let place = tempfile::tempdir().unwrap();
+        Self::open_with(settings(fixture)).await
+    }
+
+    async fn open_with(settings: Settings) -> Self {
+        let place = motet_testkit::place::new("motet-adapters-").unwrap();
         let store = Store::open(place.path(), Options { reserve_bytes: 0, ..Options::default() }).unwrap();
         let group = TaskGroup::new();
-        let kafka = Kafka::connect(settings(fixture), &store, &group).await.unwrap();
+        let kafka = Kafka::connect(settings, &store, &group).await.unwrap();
         let topic = format!("k{:012x}", fastrand::u64(..) >> 16).parse().unwrap();
         Self { kafka, topic, store, group, _place: place }
     }
 
     /// The same topic, by a process that has just begun.
     async fn again(self, fixture: &Fixture) -> Self {
+        self.again_with(settings(fixture)).await
+    }
+
+    async fn again_with(self, settings: Settings) -> Self {
         drop(self.kafka);
-        let kafka = Kafka::connect(settings(fixture), &self.store, &self.group).await.unwrap();
+        let kafka = Kafka::connect(settings, &self.store, &self.group).await.unwrap();
         let port = Self { kafka, ..self };
         port.ensure().await;
         port

@@ -7,10 +7,12 @@
 use super::{
     Settings,
     client::{self, CALL, Cluster, Ear},
-    log::Log,
+    index,
+    log::{CameBack, Log},
     message,
 };
-use motet_broker::{Entry, Position, port::TransportError};
+use motet_broker::{Entry, Position, key, port::TransportError};
+use motet_store::ReadError;
 use parking_lot::{Mutex, RwLock};
 use rdkafka::{
     ClientContext,
@@ -25,7 +27,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    time::Instant,
+};
 
 /// What may wait to be acknowledged, in KiB.
 const WAITING_KIB: usize = 64 << 10;
@@ -69,20 +74,59 @@ impl Producer {
         let waiting = Arc::new(Waiting::new(entries.len(), done, room));
         let producer = Arc::clone(&self.inner.read());
         let count = entries.len();
+        let any = fastrand::u32(..log.partitions());
+        let partitions: Vec<_> = entries.iter().map(|entry| partition(log, entry, any)).collect();
         for (index, entry) in entries.into_iter().enumerate() {
-            if let Err(error) = send(&producer, log, entry, index, &waiting) {
+            if let Err(error) = send(&producer, log, entry, partitions[index], index, &waiting) {
                 waiting.failed(&error, count - index);
                 break;
             }
         }
         let result = match tokio::time::timeout(DEADLINE, answered).await {
-            Ok(Ok(Ok(positions))) => return Ok(positions),
+            Ok(Ok(Ok(offsets))) => return self.positions(log, partitions.into_iter().zip(offsets).collect()).await,
             Ok(Ok(Err(error))) => Err(self.failed(log, &error)),
             Ok(Err(_)) => Err(self.cluster.unavailable("the client was closed before Kafka answered")),
             Err(_) => Err(self.cluster.unavailable(format!("no answer to an append within {DEADLINE:?}"))),
         };
         self.replace_if_fatal(&producer).await;
         result
+    }
+
+    /// The positions of what Kafka has acknowledged. Where there are several partitions, a position is given when the record comes back.
+    async fn positions(&self, log: &Arc<Log>, places: Vec<(u32, u64)>) -> Result<Vec<Position>, TransportError> {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            let grown = log.grown();
+            tokio::pin!(grown);
+            grown.as_mut().enable();
+            match log.positions(&places) {
+                CameBack::At(positions) => return Ok(positions),
+                CameBack::LongAgo => return self.positions_of_old(log, places).await,
+                CameBack::NotYet if tokio::time::timeout_at(until, grown).await.is_ok() => {}
+                CameBack::NotYet => return Err(self.not_back(log)),
+            }
+        }
+    }
+
+    async fn positions_of_old(&self, log: &Arc<Log>, places: Vec<(u32, u64)>) -> Result<Vec<Position>, TransportError> {
+        let asked = Arc::clone(log);
+        let found = tokio::task::spawn_blocking(move || {
+            let position = |(partition, offset)| Ok(asked.position_from(partition, offset)?.map(Position));
+            places.into_iter().map(position).collect::<Result<Option<Vec<_>>, ReadError>>()
+        });
+        match found.await {
+            Ok(Ok(Some(positions))) => Ok(positions),
+            Ok(Ok(None)) => Err(self.not_back(log)),
+            Ok(Err(error)) => Err(self.cluster.unavailable(error.to_string())),
+            Err(error) => Err(self.cluster.unavailable(error.to_string())),
+        }
+    }
+
+    fn not_back(&self, log: &Log) -> TransportError {
+        self.cluster.unavailable(format!(
+            "topic `{}` has the events, and they were not seen to come back: a transaction of another program may be open in it",
+            log.name
+        ))
     }
 
     fn failed(&self, log: &Log, error: &KafkaError) -> TransportError {
@@ -124,11 +168,30 @@ fn make(settings: &Settings, cluster: &Arc<Cluster>) -> Result<Inner, KafkaError
     client::producer(settings).create_with_context(Reports(Ear(Arc::clone(cluster))))
 }
 
+/// Where an entry goes: events of one key to one partition, by the record's key as Kafka's own clients do it; what has no key, to `any`.
+fn partition(log: &Log, entry: &Entry, any: u32) -> u32 {
+    let partitions = log.partitions();
+    if partitions <= 1 {
+        return 0;
+    }
+    match (entry.key, entry.event.partition_key()) {
+        (Some(own), Some(_)) if key::of(&entry.event, None) != Some(own) => remainder(own, partitions),
+        (_, Some(key)) => index::partition_of(key.as_bytes(), partitions),
+        (Some(own), None) => remainder(own, partitions),
+        (None, None) => any,
+    }
+}
+
+fn remainder(key: u64, partitions: u32) -> u32 {
+    u32::try_from(key % u64::from(partitions)).unwrap_or_default()
+}
+
 /// Hands one entry to the library, which copies it and does not block.
 fn send(
     producer: &Inner,
     log: &Arc<Log>,
     entry: Entry,
+    partition: u32,
     index: usize,
     waiting: &Arc<Waiting>,
 ) -> Result<(), KafkaError> {
@@ -137,7 +200,7 @@ fn send(
     let timestamp = i64::try_from(entry.published_at.0).unwrap_or(i64::MAX);
     let pending = Box::new(Pending { log: Arc::clone(log), entry, index, waiting: Arc::clone(waiting) });
     let mut record = BaseRecord::<[u8], [u8], Box<Pending>>::with_opaque_to(&log.name, pending);
-    record = record.partition(0).timestamp(timestamp).headers(headers);
+    record = record.partition(i32::try_from(partition).unwrap_or_default()).timestamp(timestamp).headers(headers);
     if let Some(key) = event.partition_key() {
         record = record.key(key.as_bytes());
     }
@@ -186,7 +249,7 @@ impl ProducerContext for Reports {
     }
 }
 
-type Answer = oneshot::Sender<Result<Vec<Position>, KafkaError>>;
+type Answer = oneshot::Sender<Result<Vec<u64>, KafkaError>>;
 
 /// An append that waits for its records. It is answered when all of them are decided, so that who tries again after a failure does not
 /// meet what he sent before.
@@ -231,7 +294,7 @@ impl Waiting {
         let forgotten = || KafkaError::MessageProduction(RDKafkaErrorCode::DuplicateSequenceNumber);
         let result = match self.failure.lock().take() {
             Some(error) => Err(error),
-            None if is_known => Ok(offsets.into_iter().map(Position).collect()),
+            None if is_known => Ok(offsets),
             None => Err(forgotten()),
         };
         // Whoever asked may be gone; what was sent is decided either way.

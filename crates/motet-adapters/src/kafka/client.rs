@@ -104,8 +104,9 @@ impl ClientContext for Ear {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "librdkafka");
-        let is_summary = code(&error) == Some(RDKafkaErrorCode::AllBrokersDown);
-        if !is_summary {
+        let is_trouble =
+            !matches!(code(&error), Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::PartitionEOF));
+        if is_trouble {
             self.hear(reason);
         }
     }

@@ -6,11 +6,11 @@
 use super::{
     Settings,
     client::{self, Cluster, Ear},
-    log::Log,
+    log::{Arrival, Log},
     message::Record,
 };
-use motet_broker::{Position, Stored};
 use motet_kernel::task::{Kind, TaskGroup};
+use motet_store::{CommitError, Store};
 use parking_lot::RwLock;
 use rdkafka::{
     Message, Offset, TopicPartitionList,
@@ -26,31 +26,36 @@ use std::{
     },
     time::Duration,
 };
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 /// How often the thread looks whether it is to end.
 const LOOK: Duration = Duration::from_millis(100);
 /// After so many events readers hear of them, even if more are there already.
 const TURN: usize = 256;
+/// When the store does not take the count, it is asked again after this.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// The consumer that follows, which also asks for offsets and metadata.
 pub(super) struct Follower {
     pub(super) consumer: BaseConsumer<Ear>,
+    store: Store,
     logs: RwLock<HashMap<String, Arc<Log>>>,
     stop: AtomicBool,
 }
 
 impl Follower {
-    pub(super) fn new(settings: &Settings, cluster: &Arc<Cluster>) -> KafkaResult<Arc<Self>> {
+    pub(super) fn new(settings: &Settings, cluster: &Arc<Cluster>, store: &Store) -> KafkaResult<Arc<Self>> {
         let consumer = client::follower(settings).create_with_context(Ear(Arc::clone(cluster)))?;
-        Ok(Arc::new(Self { consumer, logs: RwLock::default(), stop: AtomicBool::new(false) }))
+        Ok(Arc::new(Self { consumer, store: store.clone(), logs: RwLock::default(), stop: AtomicBool::new(false) }))
     }
 
     /// Begins to follow; the thread ends when the group is cancelled or [`Follower::stop`] is called.
     pub(super) fn start(self: &Arc<Self>, group: &TaskGroup) {
         let (follower, cancelled) = (Arc::clone(self), group.token());
         group.spawn(Kind::ContextLoop, "kafka follower", async move {
-            let thread = tokio::task::spawn_blocking(move || follower.run(&cancelled));
+            let runtime = Handle::current();
+            let thread = tokio::task::spawn_blocking(move || follower.run(&runtime, &cancelled));
             if let Err(error) = thread.await {
                 tracing::error!(%error, "Kafka is not followed any more");
             }
@@ -61,15 +66,19 @@ impl Follower {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    /// Follows one more topic, from an offset on.
-    pub(super) fn add(&self, log: &Arc<Log>, from: u64) -> KafkaResult<()> {
+    /// Follows one more topic: each partition from an offset on.
+    pub(super) fn add(&self, log: &Arc<Log>, from: &[u64]) -> KafkaResult<()> {
         self.logs.write().insert(log.name.clone(), Arc::clone(log));
-        self.consumer.incremental_assign(&place(&log.name, from)?)
+        self.consumer.incremental_assign(&places(&log.name, (0..).zip(from.iter().copied()))?)
     }
 
-    fn run(&self, cancelled: &CancellationToken) {
-        while !self.stop.load(Ordering::Relaxed) && !cancelled.is_cancelled() {
-            let mut arrived: HashMap<String, Vec<Stored>> = HashMap::new();
+    fn is_stopped(&self, cancelled: &CancellationToken) -> bool {
+        self.stop.load(Ordering::Relaxed) || cancelled.is_cancelled()
+    }
+
+    fn run(&self, runtime: &Handle, cancelled: &CancellationToken) {
+        while !self.is_stopped(cancelled) {
+            let mut arrived: HashMap<String, Vec<Arrival>> = HashMap::new();
             let mut wait = LOOK;
             for _ in 0..TURN {
                 match self.consumer.poll(wait) {
@@ -80,32 +89,59 @@ impl Follower {
                 }
                 wait = Duration::ZERO;
             }
-            for (name, found) in arrived {
+            for (name, arrived) in arrived {
                 let log = self.logs.read().get(&name).cloned();
                 if let Some(log) = log {
+                    let found = log.count(arrived);
+                    if !self.write(&log, runtime, cancelled) {
+                        return;
+                    }
                     log.arrived(found);
                 }
             }
         }
     }
 
-    fn take(&self, message: &BorrowedMessage<'_>, arrived: &mut HashMap<String, Vec<Stored>>) {
+    /// Hands the store what was counted, before anybody hears of it. False when that is not possible any more.
+    fn write(&self, log: &Log, runtime: &Handle, cancelled: &CancellationToken) -> bool {
+        loop {
+            let Some(batch) = log.uncounted() else { return true };
+            match runtime.block_on(self.store.write(batch)) {
+                Ok(()) => {
+                    log.counted();
+                    return true;
+                }
+                Err(CommitError::Closed(_)) => return false,
+                Err(_) if self.is_stopped(cancelled) => return false,
+                Err(error) => {
+                    tracing::error!(topic = log.name, %error, "where events stand could not be written; tried again");
+                    runtime.block_on(tokio::time::sleep(TRY_AGAIN));
+                }
+            }
+        }
+    }
+
+    fn take(&self, message: &BorrowedMessage<'_>, arrived: &mut HashMap<String, Vec<Arrival>>) {
         let Some(log) = self.logs.read().get(message.topic()).cloned() else { return };
         let record = Record::of(message);
-        if record.offset < log.followed_to() {
+        if log.has_counted(record.partition, record.offset) {
             return;
         }
-        let stored = record.stored(Position(record.offset), log.pointer().as_ref());
+        let (partition, offset) = (record.partition, record.offset);
+        let arrival = Arrival { partition, offset, entry: record.entry(log.pointer().as_ref()) };
         match arrived.get_mut(message.topic()) {
-            Some(found) => found.push(stored),
-            None => drop(arrived.insert(message.topic().to_owned(), vec![stored])),
+            Some(found) => found.push(arrival),
+            None => drop(arrived.insert(message.topic().to_owned(), vec![arrival])),
         }
     }
 }
 
-/// Partition 0 of a topic, at an offset.
-pub(super) fn place(topic: &str, offset: u64) -> KafkaResult<TopicPartitionList> {
-    let mut list = TopicPartitionList::with_capacity(1);
-    list.add_partition_offset(topic, 0, Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX)))?;
-    Ok(list)
+/// Partitions of a topic, each at an offset.
+pub(super) fn places(topic: &str, list: impl IntoIterator<Item = (u32, u64)>) -> KafkaResult<TopicPartitionList> {
+    let mut places = TopicPartitionList::new();
+    for (partition, offset) in list {
+        let offset = Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX));
+        places.add_partition_offset(topic, i32::try_from(partition).unwrap_or(i32::MAX), offset)?;
+    }
+    Ok(places)
 }

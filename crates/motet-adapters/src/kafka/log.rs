@@ -7,9 +7,17 @@
 //! The cache is a promise about a range of offsets: between `from` and `next`, it holds everything that a reader may see. Gaps (marks of
 //! transactions, what compaction removed) are part of the range without being in it.
 
+use super::{
+    index::{Index, Keys, Run},
+    sizes::Sizes,
+};
 use motet_broker::{Entry, Limits, Position, Stored, TopicSpec, key::Pointer};
-use parking_lot::{Mutex, RwLock};
-use std::collections::VecDeque;
+use motet_store::{Batch, ReadError};
+use parking_lot::{Mutex, MutexGuard, RwLock};
+use std::{
+    collections::VecDeque,
+    sync::atomic::{AtomicU64, Ordering},
+};
 use tokio::sync::{Notify, watch};
 
 /// How much of the end of a topic is kept in memory, in bytes of attributes and data.
@@ -23,8 +31,27 @@ pub(super) struct Log {
     pub(super) name: String,
     pointer: RwLock<Option<Pointer>>,
     head: watch::Sender<Position>,
+    /// What stands below was given back, whoever still has it.
+    start: AtomicU64,
     tail: Mutex<Tail>,
     grown: Notify,
+    /// Of a topic with several partitions, which have no order between them but the one in which they are counted here.
+    index: Option<Counted>,
+    /// How large it is.
+    sizes: Mutex<Sizes>,
+}
+
+struct Counted {
+    index: Mutex<Index>,
+    keys: Keys,
+    partitions: u32,
+}
+
+/// A record that has come from Kafka.
+pub(super) struct Arrival {
+    pub(super) partition: u32,
+    pub(super) offset: u64,
+    pub(super) entry: Entry,
 }
 
 #[derive(Default)]
@@ -33,6 +60,17 @@ struct Tail {
     next: u64,
     kept: VecDeque<Stored>,
     bytes: usize,
+}
+
+/// Whether what was appended to a topic with several partitions has come back and was counted.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum CameBack {
+    /// It stands there.
+    At(Vec<Position>),
+    /// Not all of it.
+    NotYet,
+    /// So long ago that only the store knows where it was counted.
+    LongAgo,
 }
 
 /// What the cache says to a reader.
@@ -49,14 +87,27 @@ pub(super) enum Look {
 }
 
 impl Log {
-    /// A topic that ends before `next`.
-    pub(super) fn new(name: String, spec: &TopicSpec, next: u64) -> Self {
+    /// A topic of one partition that ends before `next`: offsets are positions.
+    pub(super) fn new(name: String, spec: &TopicSpec, next: u64, sizes: Sizes) -> Self {
+        Self::with(name, spec, next, None, sizes)
+    }
+
+    /// A topic of several partitions.
+    pub(super) fn counted_by(name: String, spec: &TopicSpec, index: Index, sizes: Sizes) -> Self {
+        let (next, keys, partitions) = (index.next(), index.keys(), index.partitions());
+        Self::with(name, spec, next, Some(Counted { index: Mutex::new(index), keys, partitions }), sizes)
+    }
+
+    fn with(name: String, spec: &TopicSpec, next: u64, index: Option<Counted>, sizes: Sizes) -> Self {
         Self {
             name,
             pointer: RwLock::new(spec.key.clone()),
             head: watch::Sender::new(Position(next)),
+            start: AtomicU64::new(0),
             tail: Mutex::new(Tail { from: next, next, ..Tail::default() }),
             grown: Notify::new(),
+            index,
+            sizes: Mutex::new(sizes),
         }
     }
 
@@ -74,21 +125,109 @@ impl Log {
         self.head.subscribe()
     }
 
-    /// The offset up to which everything has arrived here.
-    pub(super) fn followed_to(&self) -> u64 {
-        self.tail.lock().next
-    }
-
-    /// The offset from which on everything that has arrived is in memory.
+    /// The position from which on everything that has arrived is in memory.
     pub(super) fn kept_from(&self) -> u64 {
         self.tail.lock().from
     }
 
+    pub(super) fn partitions(&self) -> u32 {
+        self.index.as_ref().map_or(1, |counted| counted.partitions)
+    }
+
+    /// Where positions of a topic with several partitions are written down.
+    pub(super) fn keys(&self) -> Option<&Keys> {
+        self.index.as_ref().map(|counted| &counted.keys)
+    }
+
+    /// The run in which a position stands, or the next behind it, where positions are counted. Blocks.
+    ///
+    /// What was counted a moment ago may not be readable in the store yet, so memory is asked first.
+    pub(super) fn run_at(&self, position: u64) -> Result<Option<Run>, ReadError> {
+        let Some(counted) = &self.index else { return Ok(None) };
+        let (recent, oldest) = {
+            let index = counted.index.lock();
+            (index.recent_run(position), index.oldest_recent())
+        };
+        match recent {
+            Some(run) => Ok(Some(run)),
+            None => Ok(counted.keys.run_at(position)?.or(oldest.filter(|oldest| position < oldest.position))),
+        }
+    }
+
+    /// The position of the first record of a partition that stands at `offset` or behind it, where positions are counted. Blocks.
+    pub(super) fn position_from(&self, partition: u32, offset: u64) -> Result<Option<u64>, ReadError> {
+        let Some(counted) = &self.index else { return Ok(Some(offset)) };
+        // What was counted a moment ago may not be readable in the store yet.
+        let written = counted.keys.position_of(partition, offset)?;
+        Ok(written.or_else(|| counted.index.lock().recent_from(partition, offset)))
+    }
+
+    /// Whether a record has come before.
+    pub(super) fn has_counted(&self, partition: u32, offset: u64) -> bool {
+        match &self.index {
+            None => offset < self.tail.lock().next,
+            Some(counted) => offset < counted.index.lock().offset(partition),
+        }
+    }
+
+    /// Gives what has come its positions. Nobody hears of them before [`Log::arrived`].
+    ///
+    /// What came together is counted partition by partition: runs are longer then, and it came in no order anyway.
+    pub(super) fn count(&self, mut arrived: Vec<Arrival>) -> Vec<Stored> {
+        let Some(counted) = &self.index else {
+            let stored = |arrival: Arrival| Stored { position: Position(arrival.offset), entry: arrival.entry };
+            return arrived.into_iter().map(stored).collect();
+        };
+        arrived.sort_by_key(|arrival| arrival.partition);
+        let (mut index, mut sizes) = (counted.index.lock(), self.sizes.lock());
+        let stored = arrived.into_iter().filter_map(|arrival| {
+            let position = index.count(arrival.partition, arrival.offset)?;
+            sizes.add(arrival.entry.event.size(), position + 1, || index.offsets().to_vec());
+            Some(Stored { position: Position(position), entry: arrival.entry })
+        });
+        stored.collect()
+    }
+
+    /// What is to be written of the count, if anything.
+    pub(super) fn uncounted(&self) -> Option<Batch> {
+        let batch = self.index.as_ref()?.index.lock().unwritten();
+        (!batch.is_empty()).then_some(batch)
+    }
+
+    /// That was written.
+    pub(super) fn counted(&self) {
+        if let Some(counted) = &self.index {
+            counted.index.lock().written();
+        }
+    }
+
+    /// The positions of records that Kafka has acknowledged.
+    pub(super) fn positions(&self, places: &[(u32, u64)]) -> CameBack {
+        let Some(counted) = &self.index else {
+            return CameBack::At(places.iter().map(|(_, offset)| Position(*offset)).collect());
+        };
+        let known_to = self.tail.lock().next;
+        let index = counted.index.lock();
+        let mut positions = Vec::with_capacity(places.len());
+        for (partition, offset) in places {
+            match index.recent_position(*partition, *offset) {
+                Some(position) if position < known_to => positions.push(Position(position)),
+                None if *offset < index.offset(*partition) => return CameBack::LongAgo,
+                _ => return CameBack::NotYet,
+            }
+        }
+        CameBack::At(positions)
+    }
+
     /// Kafka has acknowledged an event of our own. Where nothing is missing before it, it need not be fetched.
     pub(super) fn acknowledged(&self, offset: u64, entry: Entry) {
+        if self.index.is_some() {
+            return;
+        }
         {
             let mut tail = self.tail.lock();
             if tail.next == offset {
+                self.weigh(&entry, offset + 1);
                 tail.push(Stored { position: Position(offset), entry });
             }
         }
@@ -102,12 +241,40 @@ impl Log {
             for stored in found {
                 // What was acknowledged comes a second time.
                 if stored.position.0 >= tail.next {
+                    if self.index.is_none() {
+                        self.weigh(&stored.entry, stored.position.0 + 1);
+                    }
                     tail.push(stored);
                 }
             }
             tail.next
         };
         self.advance(next);
+    }
+
+    /// Of a topic with one partition: elsewhere it is done where positions are given.
+    fn weigh(&self, entry: &Entry, next: u64) {
+        self.sizes.lock().add(entry.event.size(), next, || vec![next]);
+    }
+
+    /// How large the topic is.
+    pub(super) fn sizes(&self) -> MutexGuard<'_, Sizes> {
+        self.sizes.lock()
+    }
+
+    /// The lowest position that may be read.
+    pub(super) fn start(&self) -> u64 {
+        self.start.load(Ordering::Acquire)
+    }
+
+    /// What stands below is not kept any more, also where it is still at hand.
+    pub(super) fn forget_below(&self, first: u64) {
+        self.start.fetch_max(first, Ordering::AcqRel);
+        let mut tail = self.tail.lock();
+        while tail.kept.front().is_some_and(|stored| stored.position.0 < first) {
+            tail.drop_oldest();
+        }
+        tail.from = tail.from.max(first.min(tail.next));
     }
 
     fn advance(&self, next: u64) {
@@ -152,8 +319,13 @@ impl Tail {
         self.next = stored.position.0 + 1;
         self.bytes += stored.entry.event.size() + EVENT_COST;
         self.kept.push_back(stored);
-        while self.bytes > CACHE_BYTES {
-            let Some(oldest) = self.kept.pop_front() else { break };
+        while self.bytes > CACHE_BYTES && !self.kept.is_empty() {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.kept.pop_front() {
             self.bytes -= oldest.entry.event.size() + EVENT_COST;
             self.from = oldest.position.0 + 1;
         }
@@ -189,7 +361,11 @@ mod tests {
     }
 
     fn log(next: u64) -> Log {
-        Log::new("sys.t".to_owned(), &TopicSpec::new("t".parse().unwrap()), next)
+        let place = tempfile::tempdir().unwrap();
+        let store = motet_store::Store::open(place.path(), motet_store::Options::default()).unwrap();
+        let keyspace = store.keyspace("kafka.sizes", motet_store::Shape::Index).unwrap();
+        let sizes = Sizes::open(&keyspace, "sys.t", next, &[next]).unwrap();
+        Log::new("sys.t".to_owned(), &TopicSpec::new("t".parse().unwrap()), next, sizes)
     }
 
     fn positions(look: Look) -> Vec<u64> {

@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use motet_broker::{
-    Entry, Event, Position, Stored, Time,
+    Entry, Event, Time,
     key::{self, Pointer},
 };
 use motet_cloudevents::{Value, binding::KAFKA, http::Limits, json, media};
@@ -59,7 +59,7 @@ fn types(event: &Event) -> String {
 /// A record as it came from Kafka.
 pub(super) struct Record<'a> {
     pub(super) topic: &'a str,
-    pub(super) partition: i32,
+    pub(super) partition: u32,
     pub(super) offset: u64,
     /// Milliseconds since 1970; zero if the record has no time.
     pub(super) timestamp: u64,
@@ -76,7 +76,7 @@ impl<'a> Record<'a> {
         });
         Self {
             topic: message.topic(),
-            partition: message.partition(),
+            partition: u32::try_from(message.partition()).unwrap_or_default(),
             offset: u64::try_from(message.offset()).unwrap_or_default(),
             timestamp: message.timestamp().to_millis().and_then(|time| u64::try_from(time).ok()).unwrap_or_default(),
             key: message.key(),
@@ -85,8 +85,8 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// What it says, at `position`. `pointer` is where the topic's key stands in the data.
-    pub(super) fn stored(&self, position: Position, pointer: Option<&Pointer>) -> Stored {
+    /// What it says. `pointer` is where the topic's key stands in the data.
+    pub(super) fn entry(&self, pointer: Option<&Pointer>) -> Entry {
         let event = self.event();
         let published_at = self.number(PUBLISHED_AT, 10);
         let key = match published_at {
@@ -94,7 +94,7 @@ impl<'a> Record<'a> {
             None => key::of(&event, pointer).or_else(|| self.key_of_record()),
         };
         let published_at = Time(published_at.unwrap_or(self.timestamp));
-        Stored { position, entry: Entry { event, key, published_at } }
+        Entry { event, key, published_at }
     }
 
     fn event(&self) -> Event {
@@ -184,7 +184,7 @@ impl<'a> Record<'a> {
 mod tests {
     use super::*;
 
-    fn back(entry: &Entry) -> Stored {
+    fn back(entry: &Entry) -> Entry {
         let headers = headers(entry);
         let pairs = headers.iter().map(|header| (header.key, header.value.unwrap())).collect();
         let record = Record {
@@ -196,7 +196,7 @@ mod tests {
             value: entry.event.data().map(AsRef::as_ref),
             headers: pairs,
         };
-        record.stored(Position(7), None)
+        record.entry(None)
     }
 
     type Pairs<'a> = Vec<(&'a str, &'a [u8])>;
@@ -219,7 +219,7 @@ mod tests {
         let bare = Event::builder("3", "/s", "t").build().unwrap();
         for (event, key) in [(full.build().unwrap(), Some(u64::MAX - 3)), (empty, Some(0)), (bare, None)] {
             let entry = Entry { event, key, published_at: Time(1_700_000_000_123) };
-            assert_eq!(back(&entry), Stored { position: Position(7), entry });
+            assert_eq!(back(&entry), entry);
         }
     }
 
@@ -232,21 +232,21 @@ mod tests {
             ("ce_type", b"o.t"),
             ("other", b"\xff"),
         ];
-        let with_key = foreign(headers.clone(), Some(b"k1"), Some(b"data")).stored(Position(9), None);
-        assert_eq!((with_key.entry.event.id(), with_key.entry.event.data().unwrap().as_ref()), ("x", &b"data"[..]));
-        assert_eq!(with_key.entry.published_at, Time(1234));
+        let with_key = foreign(headers.clone(), Some(b"k1"), Some(b"data")).entry(None);
+        assert_eq!((with_key.event.id(), with_key.event.data().unwrap().as_ref()), ("x", &b"data"[..]));
+        assert_eq!(with_key.published_at, Time(1234));
         let named = Event::builder("y", "/o", "t").extension("partitionkey", "k1").build().unwrap();
-        assert_eq!(with_key.entry.key, key::of(&named, None), "the record's key keeps it in order with named ones");
-        assert_eq!(foreign(headers, None, None).stored(Position(9), None).entry.key, None);
+        assert_eq!(with_key.key, key::of(&named, None), "the record's key keeps it in order with named ones");
+        assert_eq!(foreign(headers, None, None).entry(None).key, None);
     }
 
     #[test]
     fn an_event_in_structured_mode_is_understood() {
         let body = br#"{"specversion":"1.0","id":"s","source":"/o","type":"t","data":{"a":1}}"#;
         let headers: Pairs<'_> = vec![("content-type", b"application/cloudevents+json; charset=UTF-8")];
-        let stored = foreign(headers, None, Some(body)).stored(Position(9), Some(&"/a".parse().unwrap()));
-        assert_eq!(stored.entry.event.id(), "s");
-        assert!(stored.entry.key.is_some(), "the topic's key is found in the data");
+        let entry = foreign(headers, None, Some(body)).entry(Some(&"/a".parse().unwrap()));
+        assert_eq!(entry.event.id(), "s");
+        assert!(entry.key.is_some(), "the topic's key is found in the data");
     }
 
     #[test]
@@ -259,8 +259,8 @@ mod tests {
             (vec![("content-type", b"\xff"), ("motet-key", b"zz")], b"a\nb"),
         ];
         for (headers, key) in cases {
-            let stored = foreign(headers.clone(), Some(key), Some(b"\x00\xffplain")).stored(Position(9), None);
-            let event = &stored.entry.event;
+            let entry = foreign(headers.clone(), Some(key), Some(b"\x00\xffplain")).entry(None);
+            let event = &entry.event;
             assert_eq!(
                 (event.id(), event.source(), event.ty()),
                 ("sys.t/3/9", "sys.t", "motet.message"),
@@ -269,7 +269,7 @@ mod tests {
             assert_eq!(event.data().unwrap().as_ref(), b"\x00\xffplain");
             assert_eq!(event.partition_key(), (key == b"k").then_some("k"));
         }
-        let deleted = foreign(vec![], Some(b"k"), None).stored(Position(9), None);
-        assert_eq!(deleted.entry.event.data(), None);
+        let deleted = foreign(vec![], Some(b"k"), None).entry(None);
+        assert_eq!(deleted.event.data(), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Topics: made as they are declared, and held to what is declared while they exist.
 //!
-//! A topic that Motet makes has one partition: Motet keeps order per key and shares work among instances itself, so more would only split
-//! what subscriptions read in order. With a single replica nobody else has what is acknowledged, so such a topic is written to the disk
+//! A topic that Motet makes has one partition unless more are asked for: Motet keeps order per key and shares work among instances itself,
+//! so more are needed only where one cannot carry what is published. With a single replica nobody else has what is acknowledged, so such a topic is written to the disk
 //! before the acknowledgement, as Motet promises; with three and more, two have to have it.
 //!
 //! Of a topic that exists, retention and the largest record are changed where they differ from the declaration, and nothing else.
@@ -51,13 +51,13 @@ impl Topics {
         Ok(Self { settings: settings.clone(), cluster: Arc::clone(cluster), admin })
     }
 
-    /// Makes the topic if it is not there, and holds it to its declaration.
+    /// Makes the topic if it is not there, and holds it to its declaration. How many partitions it has.
     pub(super) async fn ensure(
         &self,
         consumer: &Arc<super::follow::Follower>,
         name: &str,
         spec: &TopicSpec,
-    ) -> Result<(), TransportError> {
+    ) -> Result<u32, TransportError> {
         let until = Instant::now() + CALL;
         let mut is_new = false;
         if self.find(consumer, name).await?.is_none() {
@@ -72,14 +72,9 @@ impl Topics {
                 None => sleep(LOOK).await,
             }
         };
-        if found.partitions != 1 {
-            return Err(self.cluster.unavailable(format!(
-                "topic `{name}` has {} partitions, and this version of Motet follows topics of one: \
-                 declare another topic, or create this one again with one partition",
-                found.partitions
-            )));
-        }
-        self.hold(name, spec, (is_new && self.settings.replicas.is_none()).then_some(found.replicas)).await
+        let new_with = (is_new && self.settings.replicas.is_none()).then_some(found.replicas);
+        self.hold(name, spec, new_with).await?;
+        Ok(u32::try_from(found.partitions).unwrap_or(u32::MAX))
     }
 
     async fn find(&self, follower: &Arc<super::follow::Follower>, name: &str) -> Result<Option<Found>, TransportError> {
@@ -93,7 +88,8 @@ impl Topics {
     async fn create(&self, name: &str, spec: &TopicSpec) -> Result<bool, TransportError> {
         let wanted = wanted(spec, self.settings.replicas.map(usize::from));
         let replicas = self.settings.replicas.map_or(-1, i32::from);
-        let mut topic = NewTopic::new(name, 1, TopicReplication::Fixed(replicas));
+        let mut topic =
+            NewTopic::new(name, i32::from(self.settings.partitions.max(1)), TopicReplication::Fixed(replicas));
         for (key, value) in &wanted {
             topic = topic.set(key, value);
         }

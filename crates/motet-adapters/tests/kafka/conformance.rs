@@ -1,8 +1,8 @@
-//! The conformance suite of the events engines, over Kafka.
+//! The conformance suite of the events engines, over Kafka: with topics of one partition, and of several.
 
-use super::{client, own, settings, shared, with};
+use super::{client, own, proxied, settings, shared, with};
 use async_trait::async_trait;
-use motet_adapters::kafka::{Kafka, SUPPORT};
+use motet_adapters::kafka::{Kafka, SUPPORT, Settings};
 use motet_broker::{TopicName, Transport, engine::Support};
 use motet_kernel::task::TaskGroup;
 use motet_store::Store;
@@ -16,7 +16,7 @@ use rdkafka::{
 };
 use std::{sync::Arc, time::Duration};
 
-struct Cluster(Arc<Fixture>);
+struct Cluster(Arc<Fixture>, u16);
 
 #[async_trait]
 impl Engine for Cluster {
@@ -25,7 +25,8 @@ impl Engine for Cluster {
     }
 
     async fn open(&self, store: &Store, group: &TaskGroup) -> Arc<dyn Transport> {
-        Arc::new(Kafka::connect(settings(&self.0), store, group).await.unwrap())
+        let settings = Settings { partitions: self.1, ..settings(&self.0) };
+        Arc::new(Kafka::connect(settings, store, group).await.unwrap())
     }
 
     async fn cut(&self) {
@@ -81,12 +82,29 @@ impl Engine for Cluster {
     }
 }
 
-async fn engine(server: Server) -> Option<Arc<dyn Engine>> {
+async fn engine(server: Server, partitions: u16) -> Option<Arc<dyn Engine>> {
     let fixture = match server {
         Server::Shared => shared().await,
-        Server::Own | Server::Proxied => own().await,
+        Server::Proxied => proxied().await,
+        Server::Own => own().await,
     };
-    Some(Arc::new(Cluster(fixture?)))
+    Some(Arc::new(Cluster(fixture?, partitions)))
 }
 
-motet_testkit::event_conformance!(engine);
+/// Topics as Motet makes them.
+mod one_partition {
+    async fn engine(server: super::Server) -> Option<super::Arc<dyn super::Engine>> {
+        super::engine(server, 1).await
+    }
+
+    motet_testkit::event_conformance!(engine);
+}
+
+/// Topics whose events Motet has to count.
+mod several_partitions {
+    async fn engine(server: super::Server) -> Option<super::Arc<dyn super::Engine>> {
+        super::engine(server, 3).await
+    }
+
+    motet_testkit::event_conformance!(engine);
+}

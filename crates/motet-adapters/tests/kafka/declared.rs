@@ -1,7 +1,7 @@
 //! Topics and their declaration.
 
 use super::{LIMIT, Port, client, entry, make, shared};
-use motet_broker::{Keep, Time, Transport, port::TransportError};
+use motet_broker::{Keep, Time, Transport};
 use motet_testkit::kafka::Kafka as Fixture;
 use rdkafka::{
     admin::{AdminClient, AdminOptions, ResourceSpecifier},
@@ -40,16 +40,6 @@ async fn a_topic_follows_its_declaration() {
     let large = motet_broker::Entry { event: large, ..entry("large") };
     port.append(vec![large.clone()]).await.unwrap();
     assert_eq!(port.again(&fixture).await.read(0).await[0].entry, large);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_topic_of_several_partitions_is_refused_with_what_to_do() {
-    let Some(fixture) = shared().await else { return };
-    let port = Port::open(&fixture).await;
-    make(&fixture, &port.topic, 3, &[]).await;
-    let refused = port.kafka.ensure(&port.spec()).await.unwrap_err().to_string();
-    assert!(refused.contains(&port.name()) && refused.contains("3 partitions"), "{refused}");
-    assert!(matches!(port.append(vec![entry(1)]).await, Err(TransportError::NoTopic(_))));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! What is not Kafka, what dies, what hangs.
 
-use super::{LIMIT, Port, entry, own, with};
+use super::{LIMIT, Port, entry, own, proxied, with};
 use motet_adapters::kafka::{Kafka, Settings};
 use motet_broker::{Position, Transport};
 use motet_kernel::task::TaskGroup;
@@ -17,9 +17,10 @@ use std::{
 };
 
 async fn refused(address: String) -> String {
-    let place = tempfile::tempdir().unwrap();
+    let place = motet_testkit::place::new("motet-adapters-").unwrap();
     let store = Store::open(place.path(), Options { reserve_bytes: 0, ..Options::default() }).unwrap();
-    let settings = Settings { brokers: vec![address.clone()], prefix: "suite".to_owned(), replicas: None };
+    let settings =
+        Settings { brokers: vec![address.clone()], prefix: "suite".to_owned(), partitions: 1, replicas: None };
     let began = Instant::now();
     let refused = Kafka::connect(settings, &store, &TaskGroup::new()).await.err().expect("no cluster").to_string();
     assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
@@ -133,7 +134,7 @@ async fn a_broker_that_is_killed_under_load_loses_and_reorders_nothing_that_was_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_hangs_fails_calls_in_time_and_serves_again_when_it_is_back() {
-    let Some(fixture) = own().await else { return };
+    let Some(fixture) = proxied().await else { return };
     let port = Port::open(&fixture).await;
     port.ensure().await;
     port.append(vec![entry("before")]).await.unwrap();

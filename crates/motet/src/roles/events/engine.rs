@@ -107,18 +107,6 @@ impl Chosen {
                  `engines:`, or leave it out; `motet engines` shows what there is. ({NOT_BUILT_IN})"
             );
         }
-        if let EventsEngine::Kafka { partitions: 2.., .. } = &self.engine {
-            bail!(
-                "Topics of several partitions cannot be used yet: leave `partitions` under `engines.events.kafka` out. Motet shares \
-                 the events of one partition among all instances of a subscriber."
-            );
-        }
-        if let EventsEngine::RabbitMq { replicas: Some(_), .. } = &self.engine {
-            bail!(
-                "How many servers of RabbitMQ keep a copy cannot be set yet: leave `replicas` under `engines.events.rabbitmq` out, and \
-                 set it by a policy of RabbitMQ."
-            );
-        }
         Ok(())
     }
 
@@ -222,16 +210,18 @@ impl Chosen {
                 Ok(Arc::new(engine))
             }
             #[cfg(feature = "kafka")]
-            EventsEngine::Kafka { brokers, replicas, .. } => {
+            EventsEngine::Kafka { brokers, partitions, replicas } => {
                 use motet_adapters::kafka::{Kafka, Settings};
                 let replicas = replicas.map(|replicas| u16::try_from(replicas).unwrap_or(u16::MAX));
-                let settings = Settings { brokers: brokers.clone(), prefix: self.prefix.clone(), replicas };
+                let partitions = u16::try_from(*partitions).unwrap_or(u16::MAX);
+                let settings = Settings { brokers: brokers.clone(), prefix: self.prefix.clone(), partitions, replicas };
                 reached(Kafka::connect(settings, store, group).await)
             }
             #[cfg(feature = "rabbitmq")]
-            EventsEngine::RabbitMq { url, .. } => {
+            EventsEngine::RabbitMq { url, replicas } => {
                 use motet_adapters::rabbitmq::{Rabbit, Settings};
-                let settings = Settings { url: url.0.clone(), prefix: self.prefix.clone() };
+                let replicas = replicas.map(|replicas| u16::try_from(replicas).unwrap_or(u16::MAX));
+                let settings = Settings { url: url.0.clone(), prefix: self.prefix.clone(), replicas };
                 reached(Rabbit::connect(settings, store, group).await)
             }
             #[cfg(feature = "nats")]
