@@ -114,6 +114,25 @@ async fn what_was_there_before_and_what_comes_while_motet_is_away_is_counted_too
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_the_count_is_lost_everything_is_counted_again_once_and_in_order() {
+    let Some(fixture) = shared().await else { return };
+    let port = Port::open_with(three(&fixture)).await;
+    port.ensure().await;
+    for round in 0..30 {
+        port.append((0..7).map(|key| keyed(format!("{key}-{round:08}"), &format!("k{key}"))).collect()).await.unwrap();
+    }
+    // As with a new directory of events, or a crash that took what the store had not written yet.
+    let anew = Port { topic: port.topic.clone(), ..Port::open_with(three(&fixture)).await };
+    anew.ensure().await;
+    let found = anew.read(0).await;
+    let keys = by_key(&found);
+    assert_eq!((found.len(), keys.len()), (210, 7));
+    assert!(keys.values().all(|of_key| of_key.len() == 30 && of_key.is_sorted()), "{keys:?}");
+    let next = anew.append(vec![keyed("more", "k0")]).await.unwrap()[0];
+    assert!(next > found.last().unwrap().position);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_gets_more_partitions_keeps_its_positions() {
     let Some(fixture) = shared().await else { return };
     let port = Port::open(&fixture).await;
