@@ -68,7 +68,7 @@ async fn connections_that_are_killed_lose_nothing_and_write_nothing_twice() {
                    CREATE TRIGGER logged AFTER INSERT OR UPDATE ON far.customers FOR EACH ROW EXECUTE FUNCTION logged()";
     service.execute(trigger).await.expect("made");
     let run = Run { id: 1, lineage: 1, begins: 0, until: 0, acked: None };
-    for position in 0..60 {
+    for position in 0..60_u64 {
         if position % 3 == 0 {
             let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'motet view'";
             service.execute(cut).await.expect("allowed");
