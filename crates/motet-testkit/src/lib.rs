@@ -1,8 +1,8 @@
 //! Conformance suites for the ports, fixtures, output filters.
 //!
 //! Nothing here runs outside tests. Map: `discovery` (the suite of the discovery port), `datastore` (the suite of the store
-//! port), `events` (the suite of the events engines); throw-away servers: `kafka`, `nats`, `postgres`, `rabbitmq`; `relay` (a network
-//! that a test can break); each behind the cargo feature of its name; `place` (where their data is).
+//! port), `events` (the suite of the events engines), `views` (the suite of the views' tables); throw-away servers: `kafka`, `nats`, `postgres`,
+//! `rabbitmq`; `relay` (a network that a test can break); each behind the cargo feature of its name; `place` (where their data is).
 
 #[cfg(feature = "discovery")]
 pub mod discovery;
@@ -32,3 +32,6 @@ pub mod rabbitmq;
 
 #[cfg(feature = "relay")]
 pub mod relay;
+
+#[cfg(feature = "views")]
+pub mod views;
