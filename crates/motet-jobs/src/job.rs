@@ -143,8 +143,8 @@ pub struct Job {
     pub idempotency_key: Option<String>,
     /// Its key of order.
     pub key: Option<String>,
-    /// Its own number of attempts.
-    pub attempts_max: Option<u32>,
+    /// How often it is tried at most.
+    pub attempts_max: u32,
     /// Who is told of its end.
     pub callback: Option<Target>,
     /// Where its end is published.

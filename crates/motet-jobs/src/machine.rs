@@ -53,10 +53,6 @@ pub(crate) fn deadline(counts_from: u64, spec: &Spec) -> u64 {
     counts_from.saturating_add(ms(spec.max_age)).saturating_add(LOST_AFTER_MS)
 }
 
-fn attempts_max(job: &Job, spec: &Spec) -> u32 {
-    job.attempts_max.unwrap_or(spec.retry.attempts).max(1)
-}
-
 fn is_too_old(job: &Job, spec: &Spec, now: u64) -> bool {
     now >= job.counts_from.saturating_add(ms(spec.max_age))
 }
@@ -77,7 +73,7 @@ pub(crate) fn begin(job: &mut Job, round: u32, spec: &Spec, now: u64) -> Begin {
             None => "Motet ended while the attempt was under way",
         };
         job.failure = Some(Failure { status: None, detail: what.to_owned(), at: now });
-        if job.attempts >= attempts_max(job, spec) {
+        if job.attempts >= job.attempts_max {
             finish(job, State::Failed, now);
             return Begin::GivenUp;
         }
@@ -122,7 +118,7 @@ pub(crate) fn answered(job: &mut Job, spec: &Spec, outcome: Outcome<'_>, now: u6
     };
     job.failure = Some(Failure { status, detail, at: now });
     let is_permanent = status.is_some_and(|status| spec.permanent.contains(&status));
-    if is_permanent || job.attempts >= attempts_max(job, spec) {
+    if is_permanent || job.attempts >= job.attempts_max {
         keep_answer(job, outcome);
         finish(job, State::Failed, now);
         return Next::Over;

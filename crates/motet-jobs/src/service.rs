@@ -397,7 +397,7 @@ fn new_job(order: &Order, spec: &Spec, of: Option<JobId>) -> Job {
         caller: order.caller.clone(),
         idempotency_key: order.idempotency_key.clone(),
         key: order.key.clone(),
-        attempts_max: order.attempts,
+        attempts_max: order.attempts.unwrap_or(spec.retry.attempts).max(1),
         callback: order.callback.clone(),
         event: order.event.clone(),
         of: of.map(|id| id.to_string()),
