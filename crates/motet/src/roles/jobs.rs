@@ -11,8 +11,8 @@ mod reach;
 mod shown;
 
 pub(crate) use declared::Declared;
-pub(crate) use door::{OPERATOR, Who, job_id, refused};
-pub(crate) use queue::{Deliveries, is_ticket};
+pub(crate) use door::{Who, job_id, refused};
+pub(crate) use queue::Deliveries;
 pub(crate) use shown::shown;
 
 use crate::roles::events;

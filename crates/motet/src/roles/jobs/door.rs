@@ -20,7 +20,7 @@ use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 
 /// The caller of jobs that people ask for. Services have no slash in their names.
-pub(crate) const OPERATOR: &str = "/operator";
+const OPERATOR: &str = "/operator";
 
 const NO_RESULT: ErrorCode = ErrorCode("MO-jobs-108");
 const NOT_ALLOWED: ErrorCode = ErrorCode("MO-jobs-109");

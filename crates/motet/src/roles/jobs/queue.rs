@@ -28,7 +28,7 @@ pub(super) fn subscription_of(service: &str) -> Option<SubscriptionName> {
 }
 
 /// Whether a topic is one of tickets.
-pub(crate) fn is_ticket(topic: &str) -> bool {
+fn is_ticket(topic: &str) -> bool {
     topic.starts_with(PREFIX)
 }
 
