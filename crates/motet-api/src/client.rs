@@ -1,6 +1,9 @@
 //! The typed client that the commands use, over the system's socket.
 
 mod events;
+mod jobs;
+
+pub use jobs::JobResult;
 
 use crate::{
     error::CallError,
@@ -118,14 +121,16 @@ impl Client {
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, CallError> {
         let answer = request.send().await.map_err(CallError::Unreachable)?;
-        let status = answer.status();
-        if status.is_success() {
-            return Ok(answer);
-        }
-        match answer.json::<Problem>().await {
-            Ok(problem) => Err(CallError::Refused(problem)),
-            Err(_) => Err(CallError::Garbled(format!("status {status}"))),
-        }
+        if answer.status().is_success() { Ok(answer) } else { Err(refused(answer).await) }
+    }
+}
+
+/// What an answer that is no success says.
+async fn refused(answer: Response) -> CallError {
+    let status = answer.status();
+    match answer.json::<Problem>().await {
+        Ok(problem) => CallError::Refused(problem),
+        Err(_) => CallError::Garbled(format!("status {status}")),
     }
 }
 

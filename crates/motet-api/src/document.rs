@@ -31,6 +31,12 @@ use utoipa::OpenApi;
         server::pause,
         server::resume,
         server::replay,
+        server::list_jobs,
+        server::run_job,
+        server::job,
+        server::job_result,
+        server::cancel_job,
+        server::retry_job,
         server::metrics,
         server::down,
         server::openapi

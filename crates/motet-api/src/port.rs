@@ -1,6 +1,7 @@
 //! What the control API needs from the system that it controls.
 
 pub mod events;
+pub mod jobs;
 
 use crate::{
     error::Refusal,
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use events::EventsControl;
+pub use jobs::JobsControl;
 
 /// Which lines of output are wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,7 +32,7 @@ pub struct LogQuery {
 
 /// A running system.
 #[async_trait]
-pub trait Control: EventsControl {
+pub trait Control: EventsControl + JobsControl {
     /// The system as it is; the receiver sees each change.
     fn system(&self) -> watch::Receiver<Arc<System>>;
 

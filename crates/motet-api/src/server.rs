@@ -24,6 +24,9 @@ pub(crate) use handlers::*;
 /// The longest request body with events in it.
 const EVENTS_BYTES_MAX: usize = 16 << 20;
 
+/// The longest body of a job. A service may take less, and says so itself.
+const JOB_BYTES_MAX: usize = 64 << 20;
+
 /// The longest request body otherwise: the API takes small documents only.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
@@ -100,6 +103,12 @@ fn router(control: Shared) -> Router {
         .route("/v1/subscriptions/{subscription}/pause", post(pause))
         .route("/v1/subscriptions/{subscription}/resume", post(resume))
         .route("/v1/subscriptions/{subscription}/replay", post(replay))
+        .route("/v1/jobs", get(list_jobs))
+        .route("/v1/jobs/{id}", get(job))
+        .route("/v1/jobs/{id}/result", get(job_result))
+        .route("/v1/jobs/{id}/cancel", post(cancel_job))
+        .route("/v1/jobs/{id}/retry", post(retry_job))
+        .route("/v1/services/{service}/jobs/{*path}", post(run_job).layer(DefaultBodyLimit::max(JOB_BYTES_MAX)))
         .route(METRICS, get(metrics))
         .route("/v1/down", post(down))
         .route("/v1/openapi.json", get(openapi))

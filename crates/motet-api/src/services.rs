@@ -11,6 +11,9 @@
 //! | `GET /subscriptions/{name}/next` | fetches events, with a lease on each |
 //! | `POST /subscriptions/{name}/ack`, `nack`, `extend` | settles what was fetched, or asks for more time |
 //! | `POST /subscriptions/{name}/stream` | fetches and settles over one connection, a JSON line each way |
+//! | `POST /jobs/{service}/{path}` | makes a request a job; answers when it is durable |
+//! | `GET /jobs/{id}`, `…/result` | how far it is, and what came of it |
+//! | `POST /jobs/{id}/cancel`, `retry`, `complete`, `extend`, `PUT …/progress` | what its caller and its handler may do with it |
 //!
 //! Hyper is used directly: a request that publishes passes a match on its path, one read of its body and one call of the port, because that is
 //! all that there is time for beside the disk.
@@ -23,6 +26,7 @@
 mod body;
 mod consume;
 mod error;
+pub mod jobs;
 mod lines;
 pub mod port;
 mod publish;
@@ -39,7 +43,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use motet_kernel::task::{Kind, TaskGroup};
-use port::Events;
+use port::{Events, jobs::Jobs};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -81,18 +85,34 @@ impl Default for Options {
     }
 }
 
+/// What is behind an address.
+pub struct Ports {
+    /// Events.
+    pub events: Arc<dyn Events>,
+    /// Jobs, where there are any.
+    pub jobs: Option<Arc<dyn Jobs>>,
+}
+
+impl<E: Events> From<Arc<E>> for Ports {
+    fn from(events: Arc<E>) -> Self {
+        Self { events, jobs: None }
+    }
+}
+
 /// What all requests at one address share.
 pub(crate) struct Door {
     pub(crate) events: Arc<dyn Events>,
+    pub(crate) jobs: Option<Arc<dyn Jobs>>,
     pub(crate) options: Options,
     pub(crate) budget: Budget,
     pub(crate) closing: CancellationToken,
 }
 
 /// Serves one service's address until the group is cancelled.
-pub fn serve(listener: TcpListener, events: Arc<dyn Events>, options: Options, group: &TaskGroup) {
+pub fn serve(listener: TcpListener, ports: impl Into<Ports>, options: Options, group: &TaskGroup) {
     let budget = Budget::new(options.waiting_bytes);
-    let door = Arc::new(Door { events, options, budget, closing: group.token() });
+    let Ports { events, jobs } = ports.into();
+    let door = Arc::new(Door { events, jobs, options, budget, closing: group.token() });
     let connections = group.clone();
     group.spawn(Kind::Listener, "services' port", async move { accept(listener, door, connections).await });
 }

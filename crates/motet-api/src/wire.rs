@@ -2,6 +2,7 @@
 
 pub mod events;
 pub mod fault;
+pub mod jobs;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -3,8 +3,8 @@
 use crate::script::{event, spec, sub, topic};
 use async_trait::async_trait;
 use motet_broker::{
-    Broker, Config, Declaration, Deliver, Delivery, Embedded, Handle, Outcome, Position, Refusal, Run, Start, TopicSpec,
-    Which,
+    Broker, Config, Declaration, Deliver, Delivery, Embedded, Handle, Outcome, Position, Refusal, Run, Start,
+    TopicSpec, Which,
 };
 use motet_kernel::task::TaskGroup;
 use motet_store::{Options, Store};

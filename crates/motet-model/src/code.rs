@@ -61,6 +61,7 @@ codes! {
     UNDELIVERABLE = "MO-model-157", "A subscription that cannot be delivered";
     INVALID_OUTBOX = "MO-model-158", "An outbox that cannot be published";
     INVALID_FILTER = "MO-model-159", "A filter that cannot be read";
+    NO_JOBS = "MO-model-160", "A service that cannot take jobs";
     SHARED_STORE = "MO-model-201", "Two services share a store";
     CALL_CYCLE = "MO-model-202", "Services that call each other in a circle";
     NO_CONTRACT = "MO-model-203", "A call to a service without a contract";

@@ -10,6 +10,7 @@ pub(crate) mod edge;
 pub(crate) mod engine;
 pub(crate) mod fallback;
 pub(crate) mod gateway;
+pub(crate) mod jobs;
 pub(crate) mod outbox;
 pub(crate) mod policy;
 pub(crate) mod probe;

@@ -94,6 +94,8 @@ pub struct Service {
     pub store: Option<Store>,
     /// The table of its store whose rows become events.
     pub outbox: Option<events::Outbox>,
+    /// How it takes jobs. `None`: it takes none.
+    pub jobs: Option<events::Jobs>,
     /// How it is asked to stop.
     pub stop: Stop,
     /// What happens when it exits.

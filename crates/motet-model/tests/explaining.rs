@@ -82,14 +82,21 @@ fn every_code_has_one_meaning_and_one_page() {
 }
 
 #[test]
-fn the_page_on_events_names_every_key_with_its_default() {
-    let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/events.md");
+fn the_pages_on_events_and_jobs_name_every_key_with_its_default() {
+    let seen = named("events.md", &["topics.*.", "services.*.subscribes.*.", "services.*.outbox."]);
+    assert!(seen > 30, "only {seen} keys");
+    let seen = named("jobs.md", &["services.*.jobs."]);
+    assert!(seen > 10, "only {seen} keys");
+}
+
+fn named(page: &str, places: &[&str]) -> usize {
+    let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(page);
     let text = fs::read_to_string(book).expect("a page");
     let pages = motet_model::explain::keys();
     let mut seen = 0;
-    for place in ["topics.*.", "services.*.subscribes.*.", "services.*.outbox."] {
+    for place in places {
         for page in &pages {
-            let Some(path) = page.path.strip_prefix(place) else { continue };
+            let Some(path) = page.path.strip_prefix(*place) else { continue };
             // Filters and columns have a passage of their own; `allow` is the same everywhere.
             if path.contains("filter.") || path.contains("columns.") || path.starts_with("allow") {
                 continue;
@@ -103,5 +110,5 @@ fn the_page_on_events_names_every_key_with_its_default() {
             seen += 1;
         }
     }
-    assert!(seen > 30, "only {seen} keys");
+    seen
 }

@@ -65,13 +65,8 @@ async fn a_reader_sees_one_state_while_it_is_written_and_a_writer_of_the_service
     let service = connect(&path);
     service.execute_batch("BEGIN IMMEDIATE; CREATE TABLE own (n INTEGER)").expect("written");
     let run = motet_relay::view::Run { id: 1, lineage: 1, begins: 0, until: 0, acked: None };
-    let row = motet_relay::view::Row {
-        value: "1".into(),
-        id: "i".into(),
-        source: "s".into(),
-        kind: "t".into(),
-        time: None,
-    };
+    let row =
+        motet_relay::view::Row { value: "1".into(), id: "i".into(), source: "s".into(), kind: "t".into(), time: None };
     let change = motet_relay::view::Change { key: "a".into(), position: 0, row: Some(row) };
     let given = vec![motet_relay::view::Given { position: Some(0), again: false, change: Ok(change) }];
     let writing = writer.write(run, given);

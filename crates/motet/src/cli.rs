@@ -2,9 +2,11 @@
 
 mod events;
 mod fault;
+mod jobs;
 
 pub(crate) use events::{DeadLetters, DeadLettersCommand, Letters, Publish, Replay, Subscription, Tail};
 pub(crate) use fault::{Fault, FaultAdd, FaultCommand, FaultPlace, FaultRemove};
+pub(crate) use jobs::{Jobs, JobsCommand, RunJob};
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -91,6 +93,8 @@ pub(crate) enum Command {
     Tail(Tail),
     /// List dead letters, deliver them again, or drop them
     DeadLetters(DeadLetters),
+    /// Ask services for jobs, list them, fetch their results, cancel them or begin them again
+    Jobs(Jobs),
     /// Let a subscription begin again at another place of its topic
     Replay(Replay),
     /// Send a subscription nothing until it is resumed

@@ -10,6 +10,7 @@ mod engines;
 mod explain;
 pub(crate) mod fault;
 mod guard;
+mod jobs;
 mod logs;
 mod metrics;
 mod new;
@@ -52,6 +53,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<Exit> {
         Command::Publish(arguments) => publish::run(global, arguments).await,
         Command::Tail(arguments) => tail::run(global, arguments).await,
         Command::DeadLetters(arguments) => dead_letters::run(global, arguments).await,
+        Command::Jobs(arguments) => jobs::run(global, arguments).await,
         Command::Replay(arguments) => replay::run(global, arguments).await,
         Command::Pause(arguments) => pause::run(global, arguments, true).await,
         Command::Resume(arguments) => pause::run(global, arguments, false).await,

@@ -11,6 +11,7 @@ pub(crate) mod environment;
 pub(crate) mod events;
 pub(crate) mod faults;
 pub(crate) mod gateway;
+pub(crate) mod jobs;
 pub(crate) mod membership;
 pub(crate) mod metrics;
 pub(crate) mod policies;

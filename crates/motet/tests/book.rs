@@ -1,4 +1,4 @@
-//! The book's page on events: its definition and its handler run as they stand there, and so does every command on it.
+//! The book's pages on events and on jobs: the definition and the handler of each run as they stand there, and so does every command on it.
 
 use crate::scratch::{Scratch, shown, until};
 use std::{fs, path::Path, process::Command};
@@ -62,4 +62,40 @@ fn every_command_on_the_page_on_events_works() {
         let logs = system.done(&["logs", "mail"]);
         logs.contains("mail for o-1 because of 7f3a")
     });
+}
+
+#[test]
+fn every_command_on_the_page_on_jobs_works() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/jobs.md");
+    let page = fs::read_to_string(page).expect("the page");
+    let definition = blocks(&page, "yaml")[0].replace("gateway:\n", "gateway:\n  listen: 127.0.0.1:0\n");
+    let system = Scratch::new("motet: 1\nsystem: empty\nservices: {}\n");
+    let path = system.path();
+    for service in ["web", "parser"] {
+        fs::create_dir_all(path.join("services").join(service)).expect("a folder");
+    }
+    fs::copy(path.join("service.py"), path.join("services/web/web.py")).expect("a web service");
+    fs::write(path.join("services/parser/parser.py"), blocks(&page, "python")[0]).expect("a parser");
+    system.define(&definition);
+    system.up();
+    let (_, environment) = crate::scratch::get(&system.gateway(), "/env").expect("the environment");
+    let environment: serde_json::Value = serde_json::from_str(&environment).expect("JSON");
+    let url = environment["MOTET_URL"].as_str().expect("an address for jobs").to_owned();
+    let binary = Path::new(env!("CARGO_BIN_EXE_motet")).parent().expect("a folder");
+    let search = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap_or_default());
+    let (mut id, mut printed) = (None::<String>, String::new());
+    for command in commands(&page) {
+        // The id on the page stands for that of the job which its first command asks for.
+        let command =
+            id.iter().fold(command, |command, id| command.replace("job_0199f3a4b5c6d7e8f90a1b2c3d4e5f60", id));
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &command]).current_dir(path).env("PATH", &search);
+        let output = shell.env("MOTET_URL", &url).env("NO_COLOR", "1").output().expect("a shell");
+        assert!(output.status.success(), "{command}: {}", shown(&output));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        id = id.or_else(|| text.split("location: /jobs/").nth(1)?.split_whitespace().next().map(str::to_owned));
+        printed.push_str(&text);
+    }
+    assert_eq!(printed.matches("6 words\n").count(), 3, "over HTTP, at once, and later: {printed}");
+    assert!(printed.contains("attempts    1 of 20"), "{printed}");
 }

@@ -5,6 +5,7 @@ mod definition;
 mod events;
 mod faults;
 mod footprint;
+mod jobs;
 mod lifecycle;
 mod metrics;
 mod policies;

@@ -116,7 +116,14 @@ fn a_service_reads_what_another_one_published_in_its_own_table() {
     until("the newer one counts", || rows(&system) == [pair("a", 3), pair("c", 4), pair("d", 7)]);
 
     // What is lost comes back: rows by a replay, a whole table by itself.
-    ask(&system, &["DELETE FROM customers WHERE key = 'c'", "UPDATE customers SET value = '{\"n\":0}' WHERE key = 'a'", "SELECT 1"]);
+    ask(
+        &system,
+        &[
+            "DELETE FROM customers WHERE key = 'c'",
+            "UPDATE customers SET value = '{\"n\":0}' WHERE key = 'a'",
+            "SELECT 1",
+        ],
+    );
     system.done(&["replay", VIEW, "--from", "earliest"]);
     until("it is repaired", || rows(&system) == [pair("a", 3), pair("c", 4), pair("d", 7)]);
     ask(&system, &["DROP TABLE customers", "SELECT 1"]);
@@ -149,9 +156,12 @@ fn the_table_is_exact_although_motet_is_killed_in_the_middle_of_five_thousand_ev
     let system = Scratch::new(DEFINITION);
     system.up();
     // Each application of an event takes a moment and is noted, in its transaction.
-    let slow = "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) SELECT count(*) FROM n)";
+    let slow =
+        "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) SELECT count(*) FROM n)";
     let trigger = |when: &str| {
-        format!("CREATE TRIGGER log_{when} AFTER {when} ON customers BEGIN INSERT INTO log VALUES (NEW.event_id, {slow}); END")
+        format!(
+            "CREATE TRIGGER log_{when} AFTER {when} ON customers BEGIN INSERT INTO log VALUES (NEW.event_id, {slow}); END"
+        )
     };
     ask(&system, &["CREATE TABLE log (id TEXT, n INTEGER)", &trigger("INSERT"), &trigger("UPDATE"), "SELECT 1"]);
     system.done(&["pause", VIEW]);
@@ -163,7 +173,11 @@ fn the_table_is_exact_although_motet_is_killed_in_the_middle_of_five_thousand_ev
         let event = |n: i64| {
             let key = format!("c-{:03}", n * 7919 % 997);
             let is_end = n % 13 == 5;
-            if is_end { wanted.remove(&key) } else { wanted.insert(key.clone(), n) };
+            if is_end {
+                wanted.remove(&key)
+            } else {
+                wanted.insert(key.clone(), n)
+            };
             let kind = if is_end { "customer.removed" } else { "customer.changed" };
             let data = json!({ "customerId": key, "n": n });
             json!({ "specversion": "1.0", "id": n.to_string(), "source": "/crm", "type": kind, "datacontenttype": "application/json", "data": data })

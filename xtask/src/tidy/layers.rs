@@ -36,6 +36,7 @@ pub const TABLE: &[(&str, Place)] = &[
     ("motet-datastore", Place::Layer(2)),
     ("motet-broker", Place::Layer(2)),
     ("motet-relay", Place::Layer(2)),
+    ("motet-jobs", Place::Layer(2)),
     ("motet-workflow", Place::Layer(2)),
     ("motet-telemetry", Place::Layer(2)),
     ("motet-inference", Place::Layer(2)),

@@ -50,8 +50,7 @@ async fn postgres_keeps_what_the_port_promises() {
 }
 
 fn given(position: u64, value: &str) -> Vec<Given> {
-    let row =
-        Row { value: value.into(), id: position.to_string(), source: "s".into(), kind: "t".into(), time: None };
+    let row = Row { value: value.into(), id: position.to_string(), source: "s".into(), kind: "t".into(), time: None };
     let at = i64::try_from(position).expect("a small number");
     let change = Change { key: format!("k{position}"), position: at, row: Some(row) };
     vec![Given { position: Some(position), again: false, change: Ok(change) }]

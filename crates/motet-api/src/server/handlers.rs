@@ -1,6 +1,7 @@
 //! One function per operation of the control API.
 
 mod events;
+mod jobs;
 
 use super::Shared;
 use crate::{
@@ -24,6 +25,7 @@ use std::convert::Infallible;
 use tokio_stream::wrappers::WatchStream;
 
 pub(crate) use events::*;
+pub(crate) use jobs::*;
 
 type Events<S> = Sse<sse::KeepAliveStream<S>>;
 

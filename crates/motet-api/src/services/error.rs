@@ -64,6 +64,18 @@ pub enum Refusal {
     /// All leases that were named are over: the events are somebody else's by now, or settled.
     #[error("the lease is over: the event was settled before, or is delivered again")]
     LeaseOver,
+    /// What was asked of a job is refused.
+    #[error("{detail}")]
+    Job {
+        /// The status of the answer.
+        status: StatusCode,
+        /// The kind, in words.
+        title: &'static str,
+        /// What is wrong, and what to do.
+        detail: String,
+        /// The code under which the book explains it.
+        code: ErrorCode,
+    },
     /// There is no such path, or it takes other methods.
     #[error("{detail}")]
     NoSuchPath {
@@ -100,7 +112,7 @@ impl Refusal {
             Self::UnknownSubscription { .. } => "MO-api-202",
             Self::NotAllowed(_) => "MO-api-203",
             Self::Event(error) => return error.code(),
-            Self::NotTaken { code, .. } | Self::Unavailable { code, .. } => return *code,
+            Self::NotTaken { code, .. } | Self::Unavailable { code, .. } | Self::Job { code, .. } => return *code,
             Self::Unreadable(_) => "MO-api-204",
             Self::TooLarge { .. } => "MO-api-205",
             Self::TooSlow(_) => "MO-api-206",
@@ -124,6 +136,7 @@ impl Refusal {
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::LeaseOver => StatusCode::CONFLICT,
+            Self::Job { status, .. } => *status,
             Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -141,6 +154,7 @@ impl Refusal {
             Self::TooSlow(_) => "too slow",
             Self::Busy { .. } => "busy",
             Self::LeaseOver => "the lease is over",
+            Self::Job { title, .. } => title,
             Self::NoSuchPath { .. } => "no such path",
             Self::Unavailable { .. } => "not available",
         };
@@ -161,7 +175,7 @@ impl Refusal {
                 // Whole seconds, and never none: the header knows no smaller unit.
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)));
             }
-            Self::Unavailable { .. } => {
+            Self::Unavailable { .. } | Self::Job { status: StatusCode::TOO_MANY_REQUESTS, .. } => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(AGAIN_AFTER));
             }
             Self::NoSuchPath { allow: Some(methods), .. } => {

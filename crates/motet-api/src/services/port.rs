@@ -1,5 +1,7 @@
 //! What the API needs of the broker: one value per service, which knows what the service may do.
 
+pub mod jobs;
+
 use super::Refusal;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;

@@ -1,6 +1,6 @@
 //! Which function a request belongs to.
 
-use super::{Door, Refusal, body::Response, consume, publish, pull, stream, watch};
+use super::{Door, Refusal, body::Response, consume, jobs, publish, pull, stream, watch};
 use http::{HeaderMap, Method, Request, header};
 use hyper::body::Incoming;
 use motet_cloudevents::http::value;
@@ -14,6 +14,9 @@ pub(crate) async fn answer(door: Arc<Door>, request: Request<Incoming>) -> Resul
 async fn find(door: &Arc<Door>, request: Request<Incoming>) -> Result<Response, Refusal> {
     refuse_browsers(request.headers())?;
     let uri = request.uri().clone();
+    if let Some(rest) = uri.path().strip_prefix("/jobs/") {
+        return Box::pin(jobs::answer(door, rest, request)).await;
+    }
     let mut segments = uri.path().trim_start_matches('/').split('/');
     let path = [segments.next(), segments.next(), segments.next(), segments.next()];
     let (get, post) = (request.method() == Method::GET, request.method() == Method::POST);
@@ -41,7 +44,7 @@ fn no_such_path(path: [Option<&str>; 4], given: &str) -> Refusal {
     let detail = match allow {
         Some(method) => format!("`{given}` takes {method}"),
         None => format!(
-            "there is no `{given}` here: there are `/topics/{{topic}}` with `/stream` and `/watch` below it, and `/subscriptions/{{name}}/` with `next`, `ack`, `nack`, `extend` and `stream`"
+            "there is no `{given}` here: there are `/topics/{{topic}}` with `/stream` and `/watch` below it, `/subscriptions/{{name}}/` with `next`, `ack`, `nack`, `extend` and `stream`, and `/jobs/{{service}}/{{path}}`"
         ),
     };
     Refusal::NoSuchPath { detail, allow }

@@ -3,13 +3,13 @@
 use super::{Frame, named, value};
 use crate::{
     keys::{
-        Key, engine, outbox as out, subscription as sub, topic as keys,
+        Key, engine, jobs as job, outbox as out, subscription as sub, topic as keys,
         value::event::{Kept, Start, parse_from, parse_keep},
     },
     source::{files::clean, tree::Node},
     system::events::{
-        Batch, Columns, ContentMode, Delivery, EventsEngine, Filter, From, Keep, Outbox, Redelivery, Schema, Secret,
-        Subscription, Topic,
+        Batch, Columns, ContentMode, Delivery, EventsEngine, Filter, From, Jobs, Keep, Outbox, Redelivery, Schema,
+        Secret, Subscription, Topic,
     },
 };
 use motet_kernel::{backoff::Backoff, quantity, topic::TopicName};
@@ -45,6 +45,10 @@ fn schema(node: &Node, frame: &Frame<'_>) -> Option<Schema> {
 }
 
 pub(crate) fn keep(node: Option<&Node>) -> Keep {
+    keep_or(node, keys::KEEP_DEFAULT)
+}
+
+fn keep_or(node: Option<&Node>, (default_time, default_size): (&str, &str)) -> Keep {
     let (time, size) = match node {
         Some(node) if node.text().is_some() => match node.text().and_then(parse_keep) {
             Some(Kept::Time(time)) => (Some(time), None),
@@ -60,8 +64,7 @@ pub(crate) fn keep(node: Option<&Node>) -> Keep {
     if time.is_some() || size.is_some() {
         return Keep { time, size };
     }
-    let (time, size) = keys::KEEP_DEFAULT;
-    Keep { time: quantity::parse_duration(time).ok(), size: quantity::parse_size(size).ok() }
+    Keep { time: quantity::parse_duration(default_time).ok(), size: quantity::parse_size(default_size).ok() }
 }
 
 pub(super) fn subscriptions(node: Option<&Node>) -> BTreeMap<TopicName, Subscription> {
@@ -70,7 +73,7 @@ pub(super) fn subscriptions(node: Option<&Node>) -> BTreeMap<TopicName, Subscrip
         timeout: value::duration(Some(node), &sub::TIMEOUT),
         lease: value::duration(Some(node), &sub::LEASE),
         in_flight: value::parsed(Some(node), &sub::IN_FLIGHT).unwrap_or(1),
-        retry: redelivery(node.get(sub::RETRY.name)),
+        retry: redelivery(node.get(sub::RETRY.name), &sub::ATTEMPTS),
         permanent: value::list(Some(node), &sub::PERMANENT),
         max_age: value::maybe_duration(node, &sub::MAX_AGE),
         from: match parse_from(value::word(Some(node), &sub::FROM)) {
@@ -106,10 +109,10 @@ fn delivery(node: &Node) -> Delivery {
     }
 }
 
-fn redelivery(node: Option<&Node>) -> Redelivery {
+fn redelivery(node: Option<&Node>, attempts: &Key) -> Redelivery {
     let attempts = match node.and_then(Node::text) {
         Some(_) => 1,
-        None => value::parsed(node, &sub::ATTEMPTS).unwrap_or(1),
+        None => value::parsed(node, attempts).unwrap_or(1),
     };
     let pause = node.and_then(|node| node.get(sub::BACKOFF.name));
     let time = |key| value::duration(pause, key);
@@ -179,6 +182,19 @@ pub(super) fn outbox(node: &Node) -> Outbox {
         },
         topic: node.get(out::TOPIC.name).and_then(Node::text).and_then(|text| text.parse().ok()),
         keep: value::duration(Some(node), &out::KEEP),
+    }
+}
+
+pub(super) fn jobs(node: &Node) -> Jobs {
+    Jobs {
+        timeout: value::duration(Some(node), &job::TIMEOUT),
+        lease: value::duration(Some(node), &job::LEASE),
+        in_flight: value::parsed(Some(node), &job::IN_FLIGHT).unwrap_or(1),
+        retry: redelivery(node.get(job::RETRY.name), &job::ATTEMPTS),
+        permanent: value::list(Some(node), &job::PERMANENT),
+        max_age: value::duration(Some(node), &job::MAX_AGE),
+        keep: keep_or(node.get(job::KEEP.name), job::KEEP_DEFAULT),
+        max_payload: size(Some(node), &job::MAX_PAYLOAD),
     }
 }
 

@@ -44,6 +44,7 @@ pub(super) fn service(
         subscribes: events::subscriptions(node.get(keys::SUBSCRIBES.name)),
         store: node.get("store").and_then(store),
         outbox: node.get("outbox").map(events::outbox),
+        jobs: node.get("jobs").map(events::jobs),
         stop: stop(node.get("stop")),
         restart: restart(node, once),
         watch: value::texts(node.get("watch")),

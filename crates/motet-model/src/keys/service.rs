@@ -1,6 +1,6 @@
 //! The keys of a service.
 
-use super::{Fields, Key, KeyKind, Kind, Shape, edge, outbox, policy, probe, subscription};
+use super::{Fields, Key, KeyKind, Kind, Shape, edge, jobs, outbox, policy, probe, subscription};
 
 /// A command line: a text for the shell, or a list that is run without one.
 pub(crate) const COMMAND_SHAPE: Shape =
@@ -408,6 +408,7 @@ pub(crate) static SERVICE: Fields = Fields {
         SUBSCRIBES,
         STORE,
         outbox::OUTBOX,
+        jobs::JOBS,
         STOP,
         RESTART,
         WATCH,

@@ -32,7 +32,7 @@ pub(crate) const KEEP_SIZE: Key = Key::without(
 .because("a burst must not fill the disk that other topics need")
 .example("size: 50GiB");
 
-static KEEP_FIELDS: Fields =
+pub(crate) static KEEP_FIELDS: Fields =
     Fields { what: "`keep`", id: "keep", keys: &[KEEP_TIME, KEEP_SIZE], one_of: &[], one_needed: false };
 
 static KEEP_SHAPES: [Shape; 2] = [Shape::One(Kind::Keep), Shape::Fields(&KEEP_FIELDS)];

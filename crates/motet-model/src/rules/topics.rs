@@ -21,6 +21,9 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             check.exists(&subscription.key, subscription.key_span);
             check.pauses(&subscription.value);
         }
+        if let Some(jobs) = service.value.get("jobs") {
+            check.pauses(jobs);
+        }
         if let Some(topic) = service.value.at(&["outbox", "topic"]) {
             check.outbox_topic(&service.key, &service.value, topic);
         }
@@ -28,6 +31,7 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     for service in subject.system.services.values() {
         deliverable(subject, service, findings);
         outbox(subject, service, findings);
+        jobs(subject, service, findings);
     }
 }
 
@@ -210,5 +214,29 @@ fn outbox(subject: &Subject<'_>, service: &Service, findings: &mut Vec<Finding>)
                 .at(place, "for which topics?")
                 .help("name the topics that its rows may go to: `publishes: [document.uploaded]`"),
         );
+    }
+}
+
+/// A job is a request that Motet sends, so somebody has to be there who answers it.
+fn jobs(subject: &Subject<'_>, service: &Service, findings: &mut Vec<Finding>) {
+    if service.jobs.is_none() {
+        return;
+    }
+    let name = service.name.as_str();
+    let place = |key| subject.place(&["services", name, key]);
+    match &service.run {
+        _ if service.once => findings.push(
+            Finding::error(code::NO_JOBS, format!("`{name}` runs to completion and cannot take jobs"))
+                .at(place("jobs"), "nobody is there to answer")
+                .also(place("once"), "runs to completion")
+                .help("remove one of the two"),
+        ),
+        Run::External { url } if url.starts_with("https://") => findings.push(
+            Finding::error(code::NO_JOBS, format!("`{name}` speaks TLS, and jobs are sent over plain HTTP"))
+                .at(place("jobs"), "cannot be reached")
+                .also(subject.place(&["services", name, "external", "url"]), "with TLS")
+                .help("put a proxy that speaks plain HTTP in front of it and name that as `external`"),
+        ),
+        _ => {}
     }
 }

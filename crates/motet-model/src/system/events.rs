@@ -203,6 +203,27 @@ pub struct Columns {
     pub published: Option<String>,
 }
 
+/// Requests to a service that nobody waits for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Jobs {
+    /// How long the service may take to answer one.
+    pub timeout: Duration,
+    /// How long a job belongs to a handler that answered 202.
+    pub lease: Duration,
+    /// How many may be with the service at once, over all instances.
+    pub in_flight: u32,
+    /// How often one is tried.
+    pub retry: Redelivery,
+    /// The statuses of an answer after which a job has failed.
+    pub permanent: Vec<u16>,
+    /// How old one may become.
+    pub max_age: Duration,
+    /// How long those that are over stay.
+    pub keep: Keep,
+    /// How large a body and a result may be, in bytes.
+    pub max_payload: u64,
+}
+
 /// What keeps events.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum EventsEngine {

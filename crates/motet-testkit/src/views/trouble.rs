@@ -60,7 +60,8 @@ pub(super) async fn of_two_that_write_at_once_each_event_is_written_once(subject
     let batches = |n: u64| batch(None, FIRST, &[put("a", 0, &n.to_string())]);
     let (first, second) = (batches(1), batches(2));
     let (first, second) = tokio::join!(one.apply(&first), other.apply(&second));
-    let moved = |result: &Result<(), ViewError>| matches!(result, Err(ViewError::Moved(Some(place))) if place.position == 0);
+    let moved =
+        |result: &Result<(), ViewError>| matches!(result, Err(ViewError::Moved(Some(place))) if place.position == 0);
     assert!(first.is_ok() && moved(&second) || second.is_ok() && moved(&first), "{first:?} {second:?}");
     // Two writers that are handed the same, as when a killed Motet has not let go yet.
     let writers = [subject.writer("twice"), subject.writer("twice")];

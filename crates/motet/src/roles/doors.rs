@@ -1,6 +1,6 @@
 //! What the data plane is to hold open for a definition: an address per edge, one for the operator's calls to each service, and the gateway.
 
-use crate::roles::{events, gateway, policies, translate};
+use crate::roles::{events, gateway, jobs, policies, translate};
 use anyhow::{Context as _, Result};
 use motet_kernel::{endpoint::EdgeName, name::ServiceName};
 use motet_model::system::{
@@ -32,8 +32,9 @@ pub(super) fn edges(system: &System, registry: &Registry) -> Result<(Vec<EdgeSpe
         let name = EdgeName { caller: operator.clone(), callee: service.name.clone() };
         add(name, &service.policy, &service.paths);
     }
+    let for_jobs = jobs::Declared::of(system);
     for service in system.services.values() {
-        let Some(longest) = events::longest_delivery(service) else { continue };
+        let Some(longest) = events::longest_delivery(service, &for_jobs) else { continue };
         let name = delivery(&service.name)?;
         match direct(system, &service.name) {
             Some(url) => drop(around.insert(name, url)),

@@ -15,8 +15,12 @@ pub(crate) mod views;
 pub(crate) use declared::{Declared, longest_delivery};
 pub(crate) use door::{adhere, not_possible, publish, watch};
 pub(crate) use judge::Knows;
+pub(crate) use push::{Push, retry_after};
 
-use crate::place::Place;
+use crate::{
+    place::Place,
+    roles::jobs::{self, Deliveries},
+};
 use anyhow::{Context as _, Result};
 use door::ServicesDoor;
 use engine::Chosen;
@@ -26,7 +30,6 @@ use motet_kernel::{name::ServiceName, task::TaskGroup};
 use motet_store::{OpenError, Store};
 use outbox::{Outboxes, Relays};
 use parking_lot::{Mutex, RwLock};
-use push::Push;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use views::{Views, Wanted, Ways};
@@ -51,6 +54,10 @@ struct Running {
     declared: Arc<RwLock<Declared>>,
     push: Arc<Push>,
     views: Arc<Views>,
+    store: Store,
+    deliveries: Arc<Deliveries>,
+    /// Once a service takes jobs.
+    jobs: Option<jobs::Running>,
     relays: Relays,
     /// Where each service finds its own.
     doors: BTreeMap<ServiceName, String>,
@@ -60,6 +67,11 @@ impl Events {
     /// The broker and what is declared now, once a definition has had topics.
     pub(crate) fn running(&self) -> Option<(Handle, Arc<RwLock<Declared>>)> {
         self.running.lock().as_ref().map(|running| (running.broker.clone(), Arc::clone(&running.declared)))
+    }
+
+    /// Jobs, once a service takes them.
+    pub(crate) fn jobs(&self) -> Option<jobs::Running> {
+        self.running.lock().as_ref().and_then(|running| running.jobs.clone())
     }
 
     /// How the broker is, where there is one. Nothing too if it does not say within a few seconds.
@@ -108,11 +120,15 @@ impl Events {
             None if declared.is_empty() => return Ok(BTreeMap::new()),
             None => start(place, declared.engine(), group).await?,
         };
+        running.start_jobs(&declared, group)?;
         running.open_doors(&declared, group).await?;
         running.views.lead(views).await?;
         running.push.lead(&declared, edges);
-        let declaration = declared.declaration();
+        let (declaration, for_jobs) = (declared.declaration(), declared.jobs().clone());
         *running.declared.write() = declared;
+        if let Some(jobs) = &running.jobs {
+            jobs.follow(&for_jobs, edges);
+        }
         running.broker.declare(declaration).await.map_err(|error| told(&error, error.code().0))?;
         running.relays.follow(outboxes, &running.broker, &running.declared, group).await;
         let doors = running.doors.clone();
@@ -125,11 +141,23 @@ impl Events {
         let running = self.running.lock().take();
         if let Some(running) = running {
             running.broker.stop().await;
+            if let Some(jobs) = running.jobs {
+                jobs.handle.stop().await;
+            }
         }
     }
 }
 
 impl Running {
+    fn start_jobs(&mut self, declared: &Declared, group: &TaskGroup) -> Result<()> {
+        if self.jobs.is_none() && !declared.jobs().is_empty() {
+            let jobs = jobs::Running::start(&self.store, &self.broker, &self.declared, group)?;
+            self.deliveries.take_tickets(&jobs.handle);
+            self.jobs = Some(jobs);
+        }
+        Ok(())
+    }
+
     async fn open_doors(&mut self, declared: &Declared, group: &TaskGroup) -> Result<()> {
         for service in declared.services() {
             if self.doors.contains_key(service) {
@@ -138,7 +166,11 @@ impl Running {
             let listener = TcpListener::bind("127.0.0.1:0").await.context("no port is free for events")?;
             let address = listener.local_addr().context("a socket has an address")?;
             let door = ServicesDoor::new(service.clone(), self.broker.clone(), Arc::clone(&self.declared));
-            services::serve(listener, Arc::new(door), services::Options::default(), group);
+            let ports = services::Ports {
+                events: Arc::new(door),
+                jobs: self.jobs.as_ref().map(|jobs| jobs.door(jobs::Who::Service(service.clone()))),
+            };
+            services::serve(listener, ports, services::Options::default(), group);
             self.doors.insert(service.clone(), format!("http://{address}"));
         }
         Ok(())
@@ -158,7 +190,14 @@ async fn start(place: &Place, engine: &Chosen, group: &TaskGroup) -> Result<Runn
     let push = Arc::new(Push::new()?);
     let views = Arc::new(Views::default());
     let ways = Ways { push: Arc::clone(&push), views: Arc::clone(&views) };
-    let broker = Broker::start(motet_broker::Config::default(), store, transport, Arc::new(ways), group);
+    let deliveries = Arc::new(Deliveries::new(Arc::new(ways)));
+    let broker = Broker::start(
+        motet_broker::Config::default(),
+        store.clone(),
+        transport,
+        Arc::clone(&deliveries) as Arc<dyn motet_broker::Deliver>,
+        group,
+    );
     let broker = broker.map_err(|error| told(&error, error.code().0))?;
     views.meet(&broker);
     Ok(Running {
@@ -167,12 +206,15 @@ async fn start(place: &Place, engine: &Chosen, group: &TaskGroup) -> Result<Runn
         declared: Arc::default(),
         push,
         views,
+        store,
+        deliveries,
+        jobs: None,
         relays: Relays::default(),
         doors: BTreeMap::new(),
     })
 }
 
 /// A failure as a person reads it.
-fn told(error: &dyn std::error::Error, code: &str) -> anyhow::Error {
+pub(crate) fn told(error: &dyn std::error::Error, code: &str) -> anyhow::Error {
     anyhow::anyhow!("{error} ({code})")
 }

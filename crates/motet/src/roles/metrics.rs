@@ -3,6 +3,7 @@
 //! How many series there are depends on the definition alone: on edges, routes and instances, never on what is asked or who asks.
 
 pub(crate) mod events;
+pub(crate) mod jobs;
 
 use motet_api::{
     exposition::{Family, Histogram, Labels},

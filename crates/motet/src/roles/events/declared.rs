@@ -2,7 +2,8 @@
 //! publish, which path gets what.
 
 use super::{engine::Chosen, views};
-use anyhow::{Context as _, Result};
+use crate::roles::jobs;
+use anyhow::{Context as _, Result, bail};
 use motet_broker::{
     BatchRule, Declaration, Filter, Keep, Mode, Permanent, Retry, Start, SubscriptionName, SubscriptionSpec, Time,
     TopicName, TopicSpec,
@@ -27,6 +28,7 @@ pub(crate) struct Declared {
     topics: BTreeMap<TopicName, Topic>,
     subscriptions: BTreeMap<SubscriptionName, Subscription>,
     publishers: BTreeMap<ServiceName, BTreeSet<TopicName>>,
+    jobs: jobs::Declared,
 }
 
 /// A topic, and what its data has to be.
@@ -64,7 +66,7 @@ impl Declared {
     /// # Errors
     /// When a schema or a filter cannot be used, and when something is asked for that Motet cannot do yet.
     pub(crate) fn of(system: &System) -> Result<Self> {
-        let mut declared = Self { engine: Chosen::of(system)?, ..Self::default() };
+        let mut declared = Self { engine: Chosen::of(system)?, jobs: jobs::Declared::of(system), ..Self::default() };
         for topic in system.topics.values() {
             let topic = read_topic(topic, system).with_context(|| format!("topic `{}` cannot be used", topic.name))?;
             declared.topics.insert(topic.spec.name.clone(), topic);
@@ -84,9 +86,14 @@ impl Declared {
         Ok(declared)
     }
 
-    /// Nothing is told by events.
+    /// Nothing is told by events, and nobody takes jobs.
     pub(crate) fn is_empty(&self) -> bool {
-        self.topics.is_empty()
+        self.topics.is_empty() && self.jobs.is_empty()
+    }
+
+    /// Who takes jobs.
+    pub(crate) fn jobs(&self) -> &jobs::Declared {
+        &self.jobs
     }
 
     /// What is to keep the topics.
@@ -94,17 +101,20 @@ impl Declared {
         &self.engine
     }
 
-    /// Everybody who publishes or subscribes.
+    /// Everybody who publishes or subscribes, asks for jobs or does them.
     pub(crate) fn services(&self) -> BTreeSet<&ServiceName> {
         let subscribers = self.subscriptions.values().map(|subscription| &subscription.service);
-        self.publishers.keys().chain(subscribers).collect()
+        self.publishers.keys().chain(subscribers).chain(self.jobs.services()).collect()
     }
 
     /// The same for the broker.
     pub(crate) fn declaration(&self) -> Declaration {
         Declaration {
-            topics: self.topics.values().map(|topic| topic.spec.clone()).collect(),
-            subscriptions: self.subscriptions.values().map(|subscription| subscription.spec.clone()).collect(),
+            topics: self.topics.values().map(|topic| topic.spec.clone()).chain(self.jobs.topics()).collect(),
+            subscriptions: {
+                let declared = self.subscriptions.values().map(|subscription| subscription.spec.clone());
+                declared.chain(self.jobs.subscriptions()).collect()
+            },
         }
     }
 
@@ -210,8 +220,8 @@ fn read_filter(filter: &events::Filter) -> Result<motet_cloudevents::Filter> {
     })
 }
 
-/// The longest that a delivery to a service may take.
-pub(crate) fn longest_delivery(service: &Service) -> Option<Duration> {
+/// The longest that a delivery to a service may take, of an event or a job.
+pub(crate) fn longest_delivery(service: &Service, jobs: &jobs::Declared) -> Option<Duration> {
     let pushed = service.subscribes.values().filter(|subscription| subscription.path().is_some());
-    pushed.map(|subscription| subscription.timeout).max()
+    pushed.map(|subscription| subscription.timeout).chain(jobs.longest(&service.name)).max()
 }

@@ -93,7 +93,7 @@ impl Chosen {
     /// When this Motet cannot do that.
     pub(crate) fn of(system: &System) -> Result<Self> {
         let chosen = Self { engine: system.engines.events.clone(), prefix: system.name.to_string() };
-        if !system.topics.is_empty() {
+        if !system.topics.is_empty() || system.services.values().any(|service| service.jobs.is_some()) {
             chosen.usable()?;
         }
         Ok(chosen)

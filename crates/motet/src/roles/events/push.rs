@@ -40,7 +40,7 @@ const RESULTS_MAX_BYTES: usize = 1 << 20;
 
 /// Sends events to paths.
 #[derive(Debug)]
-pub(super) struct Push {
+pub(crate) struct Push {
     client: reqwest::Client,
     /// Where the events of each subscription go.
     targets: RwLock<HashMap<SubscriptionName, Target>>,
@@ -154,7 +154,7 @@ fn told(parcel: &Parcel) -> Event {
 }
 
 /// RFC 9110, section 10.2.3; the form with seconds.
-fn retry_after(value: &HeaderValue) -> Option<Duration> {
+pub(crate) fn retry_after(value: &HeaderValue) -> Option<Duration> {
     value.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 

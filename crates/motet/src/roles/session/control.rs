@@ -1,6 +1,7 @@
 //! The session as the control API sees it: each operation in the words of the contexts that do it.
 
 mod events;
+mod jobs;
 
 use super::{Shared, nearest_text};
 use crate::roles::{metrics, status};
@@ -122,6 +123,8 @@ impl Control for Controlled {
         let outboxes = self.0.events.outboxes();
         let mut families = metrics::families(&self.0.shown.borrow(), &self.0.traffic.stats(), &status, events.as_ref());
         families.extend(metrics::events::outboxes(&outboxes));
+        let jobs = self.0.events.jobs().map(|jobs| jobs.handle.counts()).unwrap_or_default();
+        families.extend(metrics::jobs::families(&jobs));
         families
     }
 
