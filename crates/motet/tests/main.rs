@@ -2,9 +2,11 @@
 
 mod book;
 mod definition;
+mod engines;
 mod events;
 mod faults;
 mod footprint;
+mod inbox;
 mod lifecycle;
 mod metrics;
 mod policies;
