@@ -29,7 +29,8 @@ fn search_path() -> String {
 #[test]
 fn the_ten_lines_about_events_in_the_readme_work() {
     let readme = page("README.md");
-    let section = readme.split("\n## ").find(|section| section.starts_with("Events in ten lines")).expect("the section");
+    let section =
+        readme.split("\n## ").find(|section| section.starts_with("Events in ten lines")).expect("the section");
     let system = Scratch::new(blocks(section, "yaml")[0]);
     let folder = system.path().join("services/mail");
     fs::create_dir_all(&folder).expect("a folder");

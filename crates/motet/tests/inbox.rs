@@ -84,7 +84,8 @@ async fn connect(url: &str) -> (Client, impl Future<Output = ()>) {
 
 /// Waits until somebody waits for a row that another transaction has entered.
 async fn until_one_waits(client: &Client) {
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO inbox%'";
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO inbox%'";
     while client.query_one(waiting, &[]).await.expect("a number").get::<_, i64>(0) == 0 {
         tokio::task::yield_now().await;
     }
