@@ -1,4 +1,4 @@
-//! The book's pages on events and on jobs: the definition and the handler of each run as they stand there, and so does every command on it.
+//! What the book and the README say about events and jobs: definitions and handlers run as they stand there, and so does every command.
 
 use crate::scratch::{Scratch, shown, until};
 use std::{fs, path::Path, process::Command};
@@ -15,10 +15,46 @@ pub(crate) fn commands(page: &str) -> Vec<String> {
     joined.lines().filter_map(|line| line.strip_prefix("$ ")).map(str::to_owned).collect()
 }
 
+fn page(name: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    fs::read_to_string(root.join(name)).expect("the page")
+}
+
+/// What a shell finds `motet` by.
+fn search_path() -> String {
+    let binary = Path::new(env!("CARGO_BIN_EXE_motet")).parent().expect("a folder");
+    format!("{}:{}", binary.display(), std::env::var("PATH").unwrap_or_default())
+}
+
+#[test]
+fn the_ten_lines_about_events_in_the_readme_work() {
+    let readme = page("README.md");
+    let section =
+        readme.split("\n## ").find(|section| section.starts_with("Events in ten lines")).expect("the section");
+    let system = Scratch::new(blocks(section, "yaml")[0]);
+    let folder = system.path().join("services/mail");
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::write(folder.join("mail.py"), blocks(section, "python")[0]).expect("a mailer");
+    let commands = commands(section);
+    assert_eq!(commands.len(), 4, "{commands:?}");
+    let mut told = String::new();
+    for command in &commands {
+        // A reader looks at logs later than a program does.
+        until(&format!("`{command}` says something"), || {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", command]).current_dir(system.path()).env("PATH", search_path()).env("NO_COLOR", "1");
+            let output = shell.output().expect("a shell");
+            assert!(output.status.success(), "{command}: {}", shown(&output));
+            told = shown(&output);
+            command != "motet logs mail" || told.contains("mail for o-1")
+        });
+    }
+    assert!(told.contains("mail.order.placed"), "{told}");
+}
+
 #[test]
 fn every_command_on_the_page_on_events_works() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/events.md");
-    let page = fs::read_to_string(page).expect("the page");
+    let page = page("docs/events.md");
     let definition = blocks(&page, "yaml")[0].replace("gateway:\n", "gateway:\n  listen: 127.0.0.1:0\n");
     let system = Scratch::new("motet: 1\nsystem: empty\nservices: {}\n");
     let path = system.path();
@@ -37,8 +73,7 @@ fn every_command_on_the_page_on_events_works() {
     let (_, environment) = crate::scratch::get(&system.gateway(), "/env").expect("the shop's environment");
     let environment: serde_json::Value = serde_json::from_str(&environment).expect("JSON");
     let url = environment["MOTET_URL"].as_str().expect("an address for events").to_owned();
-    let binary = Path::new(env!("CARGO_BIN_EXE_motet")).parent().expect("a folder");
-    let search = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap_or_default());
+    let search = search_path();
     for order in 1..=3 {
         system.done(&["publish", "order.placed", &format!(r#"{{ "orderId": "o-{order}", "total": 1 }}"#)]);
     }

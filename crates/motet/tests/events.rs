@@ -11,7 +11,7 @@ use std::{
 };
 
 /// `POST /publish?topic=…` publishes its body; `POST /on/order` writes down what comes, unless a file says that it fails.
-const SHOP: &str = r#"
+pub(crate) const SHOP: &str = r#"
 import http.server, json, os, urllib.error, urllib.parse, urllib.request
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -48,7 +48,7 @@ class Server(http.server.ThreadingHTTPServer):
 Server(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 "#;
 
-const DEFINITION: &str = "
+pub(crate) const DEFINITION: &str = "
 motet: 1
 system: shop
 topics:
@@ -83,7 +83,7 @@ fn shop() -> Scratch {
 }
 
 /// Publishes by way of the service; the status and the answer.
-fn publish(gateway: &str, topic: &str, id: Option<&str>, data: &Value) -> (u16, Value) {
+pub(crate) fn publish(gateway: &str, topic: &str, id: Option<&str>, data: &Value) -> (u16, Value) {
     let (data, mut stream) = (data.to_string(), TcpStream::connect(gateway).expect("a gateway"));
     stream.set_read_timeout(Some(PATIENCE)).expect("a limit");
     let event = id.map_or(String::new(), |id| {
@@ -104,7 +104,7 @@ fn publish(gateway: &str, topic: &str, id: Option<&str>, data: &Value) -> (u16, 
 }
 
 /// What the mailer has taken.
-fn seen(system: &Scratch) -> Vec<Value> {
+pub(crate) fn seen(system: &Scratch) -> Vec<Value> {
     let text = fs::read_to_string(system.path().join("seen")).unwrap_or_default();
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
@@ -188,11 +188,11 @@ fn what_was_acknowledged_survives_the_death_of_motet_itself() {
 }
 
 /// What a command prints as JSON.
-fn told(system: &Scratch, arguments: &[&str]) -> Value {
+pub(crate) fn told(system: &Scratch, arguments: &[&str]) -> Value {
     serde_json::from_str(&system.done(arguments)).expect("JSON")
 }
 
-fn subscription(system: &Scratch, name: &str) -> Value {
+pub(crate) fn subscription(system: &Scratch, name: &str) -> Value {
     let events = told(system, &["topics", "--json"]);
     let all = events["subscriptions"].as_array().expect("subscriptions");
     all.iter().find(|it| it["name"] == name).cloned().expect("the subscription")

@@ -2,9 +2,11 @@
 
 mod book;
 mod definition;
+mod engines;
 mod events;
 mod faults;
 mod footprint;
+mod inbox;
 mod jobs;
 mod lifecycle;
 mod metrics;

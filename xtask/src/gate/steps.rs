@@ -51,6 +51,13 @@ pub const STEPS: &[Step] = &[
         run: workspace,
     },
     Step {
+        name: "sdks",
+        about: "CloudEvents SDKs of three languages, and inboxes of four, in services run by motet",
+        limit: minutes(10),
+        has_tests: true,
+        run: sdks,
+    },
+    Step {
         name: "rust",
         about: "askdocs: the services in Rust",
         limit: minutes(20),
@@ -114,6 +121,14 @@ fn workspace(shell: &mut Shell) -> Result<()> {
     // Apart, because it puts a simulated network in the place of the real one.
     let simulation = ["test", "--locked", "-p", "motet-proxy", "--features", "simulation", "--test", "simulation"];
     shell.run("cargo", &simulation)
+}
+
+fn sdks(shell: &mut Shell) -> Result<()> {
+    let motet = shell.target().join("debug").join("motet");
+    // A no-op after the workspace's tests; here so that `--only sdks` runs what is there now.
+    shell.run("cargo", &["test", "--locked", "--workspace", "--no-run"])?;
+    shell.set("MOTET_BIN", motet.display().to_string()).enter("examples/cloudevents/tests")?;
+    python_tests(shell, "-q")
 }
 
 fn rust_services(shell: &mut Shell) -> Result<()> {

@@ -45,7 +45,12 @@ const PACKAGES: &[Package] = &[
         is_there: || on_path(&["make"]) && on_path(&["c++"]),
         packages: &["build-essential"],
     },
-    Package { what: "Java", is_there: || on_path(&["java"]), packages: &["openjdk-17-jre-headless"] },
+    Package {
+        what: "Java",
+        is_there: || on_path(&["java"]) && on_path(&["javac"]),
+        packages: &["openjdk-17-jdk-headless"],
+    },
+    Package { what: "Go", is_there: || on_path(&["go"]), packages: &["golang-go"] },
     Package { what: "Maven", is_there: || on_path(&["mvn"]), packages: &["maven"] },
     Package { what: "PostgreSQL's server", is_there: has_postgres, packages: &["postgresql"] },
     Package {
