@@ -23,7 +23,7 @@ use flight::Flights;
 use item::Retrying;
 use keys::Keys;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -32,6 +32,9 @@ pub use item::Attempts;
 pub(crate) use item::{Id, Item};
 pub(crate) use ledger::Ledger;
 pub use status::Counts;
+
+/// So many events are read again at once.
+const REFETCHES: usize = 16;
 
 /// Bounds that are not the subscription's but the broker's.
 #[derive(Debug, Clone, Copy)]
@@ -94,6 +97,10 @@ pub(crate) struct Machine {
     keys: Keys,
     flights: Flights,
     retrying: Retrying,
+    /// What was tried before the restart and was not read since: it is in its place, and is passed over when it is read.
+    restored: HashSet<Id>,
+    /// What could be sent, and lost its body while it waited.
+    lacking: VecDeque<Item>,
     /// Without their bodies, which are being read again.
     refetching: HashMap<Id, Item>,
     burying: HashMap<Id, Item>,
@@ -126,6 +133,8 @@ impl Machine {
             keys: Keys::default(),
             flights: Flights::default(),
             retrying: Retrying::default(),
+            restored: HashSet::new(),
+            lacking: VecDeque::new(),
             refetching: HashMap::new(),
             burying: HashMap::new(),
             held_bytes: 0,
@@ -141,6 +150,9 @@ impl Machine {
     fn restore(&mut self, id: Id, record: &RetryRecord) {
         if id.position().is_some_and(|position| self.ledger.is_settled(position.0)) {
             return;
+        }
+        if id.position().is_some() {
+            self.restored.insert(id);
         }
         let item = Item::remembered(id, record);
         match item.key.filter(|key| self.keys.is_busy(*key)) {
@@ -180,13 +192,14 @@ impl Machine {
             return;
         }
         self.send(now, out);
+        self.read_again(out);
         self.read_on(out);
     }
 
     fn read_on(&mut self, out: &mut Vec<Action>) {
         let per_delivery = self.spec.batch.map_or(1, |rule| rule.items);
         let wanted = (2 * self.spec.in_flight * per_delivery).clamp(64, 2048);
-        let waiting = self.retrying.len() + self.keys.parked() + self.refetching.len() + self.burying.len();
+        let waiting = self.waiting() + self.burying.len();
         self.read_at = self.ledger.first_open(self.read_at);
         let full = waiting >= self.caps.waiting || self.held_bytes >= self.caps.held_bytes;
         if self.fetching || self.read_at >= self.head || self.ready.len() > wanted / 2 || full && !self.starving() {
@@ -197,10 +210,26 @@ impl Machine {
         out.push(Action::Fetch { from: Position(self.read_at), items: wanted, bytes, epoch: self.epoch });
     }
 
+    /// Reads what lost its body, a few at once and only while there is room for bodies.
+    fn read_again(&mut self, out: &mut Vec<Action>) {
+        while self.refetching.len() < REFETCHES {
+            let is_full = self.held_bytes >= self.caps.held_bytes;
+            if is_full && !(self.ready.is_empty() && self.refetching.is_empty()) {
+                return;
+            }
+            let Some(item) = self.lacking.pop_front() else { return };
+            out.push(Action::Refetch(item.id));
+            self.refetching.insert(item.id, item);
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.retrying.len() + self.keys.parked() + self.lacking.len() + self.refetching.len()
+    }
+
     /// Bodies in flight may fill the memory by themselves: one more is read when nothing else is left to do.
     fn starving(&self) -> bool {
-        let waiting = self.retrying.len() + self.keys.parked() + self.refetching.len();
-        self.ready.is_empty() && self.flights.len() < self.spec.in_flight && waiting < self.caps.waiting
+        self.ready.is_empty() && self.flights.len() < self.spec.in_flight && self.waiting() < self.caps.waiting
     }
 
     fn send(&mut self, now: Time, out: &mut Vec<Action>) {
@@ -246,7 +275,7 @@ impl Machine {
     }
 
     /// An event that is not settled goes to its place: ready, or behind its key.
-    fn admit(&mut self, item: Item, now: Time, out: &mut Vec<Action>) {
+    fn admit(&mut self, item: Item, now: Time) {
         match item.key {
             Some(key) if self.keys.is_busy(key) => {
                 let item = self.slim(item);
@@ -254,25 +283,25 @@ impl Machine {
             }
             key => {
                 self.keys.occupy(key);
-                self.make_ready(item, now, out);
+                self.make_ready(item, now);
             }
         }
     }
 
-    fn make_ready(&mut self, mut item: Item, now: Time, out: &mut Vec<Action>) {
+    fn make_ready(&mut self, mut item: Item, now: Time) {
         item.ready_at = now;
         if item.entry.is_some() {
             self.ready.push_back(item);
         } else {
-            out.push(Action::Refetch(item.id));
-            self.refetching.insert(item.id, item);
+            self.lacking.push_back(item);
         }
     }
 
     /// Drops the body of what has to wait, if memory is short.
     fn slim(&mut self, mut item: Item) -> Item {
-        if self.held_bytes > self.caps.held_bytes / 2 && item.entry.take().is_some() {
-            self.held_bytes -= item.size;
+        if self.held_bytes > self.caps.held_bytes / 2 {
+            self.held_bytes -= item.held_bytes();
+            item.entry = None;
         }
         item
     }
@@ -287,16 +316,14 @@ impl Machine {
             out.push(Action::ForgetRetry(item.id));
         }
         self.dirty = true;
-        self.release(item, now, out);
+        self.release(item, now);
     }
 
     /// The event's key is free: the next one parked behind it is ready.
-    fn release(&mut self, item: &Item, now: Time, out: &mut Vec<Action>) {
-        if item.entry.is_some() {
-            self.held_bytes -= item.size;
-        }
+    fn release(&mut self, item: &Item, now: Time) {
+        self.held_bytes -= item.held_bytes();
         if let Some(next) = item.key.and_then(|key| self.keys.release(key)) {
-            self.make_ready(next, now, out);
+            self.make_ready(next, now);
         }
     }
 }

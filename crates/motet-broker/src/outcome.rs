@@ -37,6 +37,8 @@ pub enum Outcome {
     },
     /// It will never be taken: a dead letter at once.
     Permanent(Refusal),
+    /// There is nothing to send any more: the topic has given its data back meanwhile. It counts as missed. The broker finds that out itself.
+    Gone,
 }
 
 impl Outcome {

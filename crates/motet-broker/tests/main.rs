@@ -5,4 +5,6 @@ mod clock;
 mod crash;
 mod embedded;
 mod outage;
+mod payloads;
 mod script;
+mod stuck;
