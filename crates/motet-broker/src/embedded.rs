@@ -2,7 +2,8 @@
 //!
 //! Appends are handed to the store in the order of their positions and become visible together with the sync that makes them durable, so
 //! the end of the topic that readers see is always durable. Nothing is deleted event by event: a sparse index remembers which position was
-//! reached when, retention moves the beginning of the topic along it, and the store drops whole tables behind it.
+//! reached when, retention moves the beginning of the topic along it, and the store drops whole tables behind it. Only large data, which is apart,
+//! is let go of one by one.
 
 mod log;
 

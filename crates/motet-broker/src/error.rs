@@ -120,7 +120,9 @@ pub enum SubscriptionError {
     #[error(transparent)]
     Unknown(#[from] UnknownSubscription),
     /// It is pushed to: events are not fetched from it.
-    #[error("subscription `{0}` is pushed to a path: declare it without `to` to fetch its events")]
+    #[error(
+        "subscription `{0}` is pushed to a path: declare it with `pull: true` in the place of `to` to fetch its events"
+    )]
     NotPull(SubscriptionName),
     /// The token stands for no event (any more): the lease was over, or it was answered already.
     #[error(

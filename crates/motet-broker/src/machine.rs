@@ -2,7 +2,7 @@
 //!
 //! The rule of the house is order per key without blocking others. A key is busy from the moment one of its events is handed on until that
 //! event is settled, through all its retries; what follows on that key is parked meanwhile, and the reader goes on. So at any time an event
-//! is in exactly one place: not read yet, ready, in flight, retrying, parked behind its key, being buried, or settled. Each place has a
+//! is in exactly one place: not read yet, ready, about to be read again, in flight, retrying, parked behind its key, being buried, or settled. Each place has a
 //! bound: when too many wait for retries or keys, the reader stops. What is parked or retried may lose its body and is read again when its
 //! turn comes, so bodies in memory are bounded in bytes however many events wait.
 
@@ -325,5 +325,78 @@ impl Machine {
         if let Some(next) = item.key.and_then(|key| self.keys.release(key)) {
             self.make_ready(next, now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::Entry;
+    use motet_cloudevents::Event;
+
+    const BYTES: usize = 1000;
+
+    fn paused(caps: Caps, retries: Vec<(Id, RetryRecord)>) -> Machine {
+        let spec = SubscriptionSpec::new("s".parse().unwrap(), "t".parse().unwrap());
+        let checkpoint = Checkpoint { ledger: Ledger::new(0), paused: true };
+        Machine::new(Arc::new(spec), caps, 7, checkpoint, retries)
+    }
+
+    fn entry() -> Entry {
+        let event = Event::builder("1", "/s", "t").data(vec![0; BYTES]).build().unwrap();
+        Entry::new(event, None, Time(0))
+    }
+
+    fn retry(entry: Option<Entry>) -> RetryRecord {
+        RetryRecord { attempts: Attempts::default(), due: Time(0), key: None, published_at: Time(0), entry }
+    }
+
+    fn refetches(out: &[Action]) -> usize {
+        out.iter().filter(|action| matches!(action, Action::Refetch(_))).count()
+    }
+
+    #[test]
+    fn however_many_are_redriven_their_bodies_stay_within_the_bound() {
+        let caps = Caps { held_bytes: 10 * BYTES, ..Caps::default() };
+        let mut machine = paused(caps, Vec::new());
+        let items = (0..1000).map(|number| (Id::redriven(number), retry(Some(entry()))));
+        machine.redriven(items.collect(), Time(1), &mut Vec::new());
+        assert!(machine.held_bytes <= caps.held_bytes, "{}", machine.held_bytes);
+        let (mut out, mut taken) = (Vec::new(), 0);
+        machine.resume(Time(2), &mut out);
+        while taken < 1000 {
+            let mut next = Vec::new();
+            assert!(refetches(&out) <= REFETCHES);
+            for action in out {
+                match action {
+                    Action::Refetch(id) => machine.refetched(id, Some(entry()), Time(2), &mut next),
+                    Action::Deliver(dispatch) => {
+                        taken += dispatch.letters.len();
+                        let acks = vec![crate::outcome::Outcome::Ack; dispatch.letters.len()];
+                        machine.outcome(dispatch.flight, acks, Time(2), &mut next);
+                    }
+                    _ => {}
+                }
+            }
+            assert!(machine.held_bytes <= caps.held_bytes + REFETCHES * 2 * BYTES, "{}", machine.held_bytes);
+            assert!(!next.is_empty() || taken == 1000, "{taken} and no further");
+            out = next;
+        }
+        assert_eq!((machine.held_bytes, machine.waiting()), (0, 0));
+    }
+
+    #[test]
+    fn what_was_tried_before_a_restart_and_is_due_is_not_admitted_again_when_it_is_read() {
+        let mut machine = paused(Caps::default(), vec![(Id::of(Position(0)), retry(None))]);
+        let mut out = Vec::new();
+        machine.head(Position(1), Time(1), &mut out);
+        machine.resume(Time(1), &mut out);
+        let Some(Action::Fetch { epoch, .. }) = out.iter().find(|action| matches!(action, Action::Fetch { .. })) else {
+            panic!("nothing is read: {out:?}")
+        };
+        let stored = crate::port::Stored { position: Position(0), entry: entry() };
+        machine.fetched(vec![stored], Position(0), *epoch, Time(1), &mut Vec::new());
+        let counts = machine.counts();
+        assert_eq!((counts.ready, counts.in_flight, machine.refetching.len()), (0, 0, 1));
     }
 }

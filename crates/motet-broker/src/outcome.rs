@@ -57,7 +57,7 @@ pub struct Permanent(pub Vec<u16>);
 
 impl Default for Permanent {
     fn default() -> Self {
-        Self(vec![400, 410, 413, 414, 415, 422])
+        Self(vec![400, 410, 413, 415, 422])
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! Engines that are servers get the whole event, because other programs read it there; beside them only what Motet itself keeps is a blob.
 
-use crate::{port::Entry, time::Time};
+use crate::port::Entry;
 use bytes::Bytes;
 use motet_store::{Batch, BlobError, BlobReader, BlobRef, CommitError, Pin, ReadError, Store};
 use std::sync::{Arc, OnceLock};
@@ -123,27 +123,5 @@ impl Owner<'_> {
     /// Writes down that it refers to nothing any more; costs nothing where `entry` never did.
     pub(crate) fn lets_go(self, store: &Store, batch: &mut Batch, entry: &Entry) -> Result<(), ReadError> {
         if entry.payload.is_some() { store.release(batch, &self.name()) } else { Ok(()) }
-    }
-}
-
-impl Entry {
-    /// An entry with all of its data in the event.
-    pub fn new(event: motet_cloudevents::Event, key: Option<u64>, published_at: Time) -> Self {
-        Self { event, key, published_at, payload: None }
-    }
-
-    /// The entry with its data in the event, wherever that was. `store` is the broker's.
-    pub async fn whole(mut self, store: &Store) -> Result<Self, BlobError> {
-        if let Some(blob) = self.payload {
-            self.event = self.event.with_data(Some(store.load_blob(blob).await?));
-            self.payload = None;
-        }
-        Ok(self)
-    }
-
-    /// How many bytes the event has, its data included wherever that is.
-    pub fn size(&self) -> usize {
-        let apart = self.payload.map_or(0, |blob| usize::try_from(blob.bytes()).unwrap_or(usize::MAX));
-        self.event.size().saturating_add(apart)
     }
 }

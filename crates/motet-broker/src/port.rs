@@ -11,7 +11,7 @@ use crate::{
 use async_trait::async_trait;
 use motet_cloudevents::Event;
 use motet_kernel::code::ErrorCode;
-use motet_store::{Batch, BlobRef, CommitError, Limits, Store};
+use motet_store::{Batch, BlobError, BlobRef, CommitError, Limits, Store};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -36,6 +36,28 @@ pub struct Entry {
     /// Where its data is, if that is large: the event has none then. Nothing in what an engine is handed that does not say otherwise
     /// ([`Transport::keeps_payloads`]); see [`crate::payload`].
     pub payload: Option<BlobRef>,
+}
+
+impl Entry {
+    /// An entry with all of its data in the event.
+    pub fn new(event: Event, key: Option<u64>, published_at: Time) -> Self {
+        Self { event, key, published_at, payload: None }
+    }
+
+    /// The entry with its data in the event, wherever that was. `store` is the broker's.
+    pub async fn whole(mut self, store: &Store) -> Result<Self, BlobError> {
+        if let Some(blob) = self.payload {
+            self.event = self.event.with_data(Some(store.load_blob(blob).await?));
+            self.payload = None;
+        }
+        Ok(self)
+    }
+
+    /// How many bytes the event has, its data included wherever that is.
+    pub fn size(&self) -> usize {
+        let apart = self.payload.map_or(0, |blob| usize::try_from(blob.bytes()).unwrap_or(usize::MAX));
+        self.event.size().saturating_add(apart)
+    }
 }
 
 /// An event and where it stands.

@@ -178,15 +178,15 @@ impl Handle {
         let parcels = ask(&served, |reply| Command::Pull { max: max.max(1), until, reply }).await?;
         let mut fetched = Vec::with_capacity(parcels.len());
         for parcel in parcels {
-            match body::whole(parcel).await {
-                Ok(parcel) => fetched.push(parcel),
-                Err((parcel, error)) => {
-                    let spec = served.spec.read().clone();
-                    let outcome = body::unread(&self.core, &spec, parcel.position, &error).await;
-                    // Should the lease be over by now, the next one finds out the same.
-                    let _ = self.settle(subscription, &parcel.token, outcome).await;
-                }
-            }
+            let (parcel, error) = body::whole(parcel).await;
+            let Some(error) = error else {
+                fetched.push(parcel);
+                continue;
+            };
+            let spec = served.spec.read().clone();
+            let outcome = body::unread(&self.core, &spec, parcel.position, &error).await;
+            // Should the lease be over by now, the next one finds out the same.
+            let _ = self.settle(subscription, &parcel.token, outcome).await;
         }
         Ok(fetched)
     }

@@ -3,6 +3,7 @@
 
 mod clock;
 mod crash;
+mod draining;
 mod embedded;
 mod outage;
 mod payloads;

@@ -38,14 +38,15 @@ pub(super) async fn deliver(core: &Core, spec: Arc<SubscriptionSpec>, parcels: V
     let mut payloads = Vec::with_capacity(parcels.len());
     for parcel in parcels {
         let payload = parcel.payload.clone();
-        match if streams { Ok(parcel) } else { whole(parcel).await } {
-            Ok(parcel) => {
+        let (parcel, error) = if streams { (parcel, None) } else { whole(parcel).await };
+        outcomes.push(match error {
+            Some(error) => Some(unread(core, &spec, parcel.position, &error).await),
+            None => {
                 sent.push(parcel);
                 payloads.push(payload);
-                outcomes.push(None);
+                None
             }
-            Err((parcel, error)) => outcomes.push(Some(unread(core, &spec, parcel.position, &error).await)),
-        }
+        });
     }
     let mut answers = Vec::new();
     if !sent.is_empty() {
@@ -65,15 +66,15 @@ pub(super) async fn deliver(core: &Core, spec: Arc<SubscriptionSpec>, parcels: V
     outcomes.into_iter().filter_map(or_answer).collect()
 }
 
-/// The parcel with its data in the event; or as it is, and why not.
-pub(super) async fn whole(mut parcel: Parcel) -> Result<Parcel, (Parcel, BlobError)> {
-    let Some(payload) = parcel.payload.take() else { return Ok(parcel) };
+/// The parcel with its data in the event; or without, and why.
+pub(super) async fn whole(mut parcel: Parcel) -> (Parcel, Option<BlobError>) {
+    let Some(payload) = parcel.payload.take() else { return (parcel, None) };
     match payload.load().await {
         Ok(data) => {
             parcel.event = parcel.event.with_data(Some(data));
-            Ok(parcel)
+            (parcel, None)
         }
-        Err(error) => Err((parcel, error)),
+        Err(error) => (parcel, Some(error)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What has to be done now and then: retention, old pages of ids, looks at counters.
+//! What has to be done now and then: retention, large data that nothing needs, old pages of ids, looks at counters.
 
 use super::Core;
 use crate::publish;
