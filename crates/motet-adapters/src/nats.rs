@@ -69,6 +69,8 @@ const CALL: Duration = Duration::from_secs(10);
 const JOBS: usize = 256;
 /// How far topics are is written down this often.
 const REMEMBER_EVERY: Duration = Duration::from_secs(1);
+/// What the attributes of an event take in headers beside what they take as attributes, with Motet's own headers.
+const HEADERS_BYTES: usize = 4096;
 /// Publishers that work side by side are a little out of order in time, and clocks a little apart.
 const TIME_MARGIN_MILLIS: u64 = 2_000;
 
@@ -199,16 +201,6 @@ impl Nats {
         self.group.spawn_dropping(Kind::Periodic, "nats watcher", watching);
         self.topics.write().insert(spec.name.clone(), topic);
     }
-
-    fn warn_of_sizes(&self, spec: &TopicSpec) {
-        let most = self.writing.link.client.server_info().max_payload;
-        if spec.event_max_bytes.saturating_add(4096) > most {
-            tracing::warn!(
-                topic = %spec.name, place = %self.place, event_max_bytes = spec.event_max_bytes, max_payload = most,
-                "the server takes no event that is as large as this topic allows; raise max_payload in its configuration"
-            );
-        }
-    }
 }
 
 impl Drop for Nats {
@@ -265,6 +257,10 @@ impl Transport for Nats {
         Engine { name: "nats", detail: format!("{}, server {}", self.place, self.version) }
     }
 
+    fn event_max_bytes(&self) -> Option<usize> {
+        Some(self.writing.link.client.server_info().max_payload.saturating_sub(HEADERS_BYTES))
+    }
+
     async fn ensure(&self, spec: &TopicSpec) -> Result<(), TransportError> {
         let _one_at_a_time = self.ensuring.lock().await;
         let known = self.topics.read().get(&spec.name).cloned();
@@ -274,7 +270,6 @@ impl Transport for Nats {
         let names = (naming::stream(&self.prefix, &spec.name), naming::subject(&self.prefix, &spec.name));
         let (name, subject) = (names.0.as_str(), names.1.as_str());
         let wanted = Wanted { topic: &spec.name, name, subject, replicas: self.replicas, keep: spec.keep };
-        self.warn_of_sizes(spec);
         let stream = self.stream(&wanted).await?;
         let epochs = self.epochs(known.as_deref(), name, &stream)?;
         let mut batch = Batch::new();

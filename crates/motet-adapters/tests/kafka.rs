@@ -158,5 +158,5 @@ fn ids(found: &[Stored]) -> Vec<&str> {
 fn entry(id: impl ToString) -> Entry {
     let event = Event::builder(&id.to_string(), "/test", "test.happened").data("{}").build().unwrap();
     let now = u64::try_from(clock::now().as_millisecond()).unwrap();
-    Entry { event, key: None, published_at: Time(now) }
+    Entry::new(event, None, Time(now))
 }

@@ -84,7 +84,8 @@ impl Rig {
 
 fn entry(id: &str) -> Entry {
     let event = Event::builder(id, "/test", "test.happened").extension("partitionkey", "k").data("{}").build().unwrap();
-    Entry { key: key::of(&event, None), event, published_at: now() }
+    let key = key::of(&event, None);
+    Entry::new(event, key, now())
 }
 
 fn now() -> Time {

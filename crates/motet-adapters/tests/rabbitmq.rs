@@ -83,7 +83,8 @@ impl Rig {
 
 fn entry(id: &str, key: &str) -> Entry {
     let event = Event::builder(id, "/test", "test.happened").extension("partitionkey", key).data("{}").build().unwrap();
-    Entry { key: key::of(&event, None), event, published_at: Time(1_700_000_000_000) }
+    let key = key::of(&event, None);
+    Entry::new(event, key, Time(1_700_000_000_000))
 }
 
 /// As another program connects.
@@ -108,7 +109,7 @@ async fn what_is_appended_has_a_position_and_reads_back_as_it_was_after_a_restar
         .build()
         .unwrap();
     let bare = Event::builder("3", "/s", "t").build().unwrap();
-    let at = |event: Event| Entry { event, key: Some(u64::MAX), published_at: Time(1_700_000_000_123) };
+    let at = |event: Event| Entry::new(event, Some(u64::MAX), Time(1_700_000_000_123));
     let entries = vec![entry("1", "a"), at(rich), at(bare)];
     let positions = rig.rabbit.append(&topic, entries.clone(), None).await.unwrap();
     assert_eq!(positions, [Position(0), Position(1), Position(2)]);

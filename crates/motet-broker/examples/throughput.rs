@@ -1,10 +1,9 @@
 //! How many events a second go through the broker in this process: published durably, delivered, acknowledged.
 //!
-//! `cargo run --release -p motet-broker --example throughput -- [directory] [seconds per step] [waiting events]`
+//! `cargo run --release -p motet-broker --example throughput -- [directory] [seconds per step]`
 //!
 //! Publishers each wait for their event of 1 KiB to be durable before they publish the next; the subscriber acknowledges at once. Latencies
-//! are until durable, and until delivered. With a third argument so many events are left waiting at the end, and memory and the time of a
-//! restart are shown.
+//! are until durable, and until delivered.
 
 #![expect(clippy::print_stdout, reason = "an example's result is what it prints")]
 
@@ -47,15 +46,15 @@ impl Deliver for Counting {
     }
 }
 
-async fn open(path: &Path, subscribed: bool) -> Result<(Handle, Arc<Counting>), Failure> {
+async fn open(path: &Path) -> Result<(Handle, Arc<Counting>), Failure> {
     let store = Store::open(path, Options::default())?;
     let transport = Arc::new(Embedded::new(store.clone(), path)?);
     let counting = Arc::new(Counting { begun: Instant::now(), count: AtomicU64::new(0), took: Mutex::default() });
     let handle = Broker::start(Config::default(), store, transport, counting.clone(), &TaskGroup::new())?;
     let mut subscription = SubscriptionSpec::new("s".parse()?, "t".parse()?);
     subscription.in_flight = 256;
-    let subscriptions = if subscribed { vec![subscription] } else { Vec::new() };
-    handle.declare(Declaration { topics: vec![TopicSpec::new("t".parse()?)], subscriptions }).await?;
+    let (topics, subscriptions) = (vec![TopicSpec::new("t".parse()?)], vec![subscription]);
+    handle.declare(Declaration { topics, subscriptions }).await?;
     Ok((handle, counting))
 }
 
@@ -68,7 +67,7 @@ fn event(publisher: usize, micros: u64, number: u64, keyed: bool) -> Result<Even
 }
 
 async fn step(path: &Path, in_flight: usize, keyed: bool, lasts: Duration) -> Result<String, Failure> {
-    let (handle, counting) = open(path, true).await?;
+    let (handle, counting) = open(path).await?;
     let topic: TopicName = "t".parse()?;
     let begun = Instant::now();
     let cpu = cpu();
@@ -116,68 +115,6 @@ fn quantile(values: &mut [u32], share: f64) -> f64 {
     f64::from(values.get((values.len() as f64 * share) as usize).copied().unwrap_or(0)) / 1000.0
 }
 
-/// Leaves events waiting, and looks at memory and at a restart.
-async fn waiting(path: &Path, count: u64) -> Result<(), Failure> {
-    let (handle, _) = open(path, false).await?;
-    let topic: TopicName = "t".parse()?;
-    let next = Arc::new(AtomicU64::new(0));
-    let begun = Instant::now();
-    let mut publishers = JoinSet::new();
-    for publisher in 0..256 {
-        let (handle, topic, next) = (handle.clone(), topic.clone(), Arc::clone(&next));
-        publishers.spawn(async move {
-            while next.load(Relaxed) < count {
-                let number = next.fetch_add(1, Relaxed);
-                handle.publish(&topic, vec![event(publisher, 0, number, true)?]).await?;
-            }
-            Ok::<_, Failure>(())
-        });
-    }
-    let mut highest = 0.0;
-    while let Some(publisher) = publishers.join_next().await {
-        publisher??;
-        highest = memory().max(highest);
-    }
-    println!("{count} events wait after {:.1} s: {:.0} MB of memory", begun.elapsed().as_secs_f64(), memory());
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    println!("three seconds later: {:.0} MB, at most {:.0} MB", memory(), peak());
-    handle.stop().await;
-    drop(handle);
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let begun = Instant::now();
-    let (handle, counting) = open(path, true).await?;
-    let opened = begun.elapsed();
-    while counting.count.load(Relaxed) == 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    println!(
-        "restart: open after {:.2} s, first delivery after {:.2} s",
-        opened.as_secs_f64(),
-        begun.elapsed().as_secs_f64()
-    );
-    while counting.count.load(Relaxed) < count {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    println!("drained after {:.1} s, {:.0} MB", begun.elapsed().as_secs_f64(), memory());
-    handle.stop().await;
-    Ok(())
-}
-
-fn status(line: &str) -> f64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let value = text.lines().find_map(|found| found.strip_prefix(line)?.split_whitespace().next()?.parse().ok());
-    value.unwrap_or(0.0) / 1000.0
-}
-
-/// Resident memory, in MB.
-fn memory() -> f64 {
-    status("VmRSS:")
-}
-
-fn peak() -> f64 {
-    status("VmHWM:")
-}
-
 /// Processor time of this process, in clock ticks.
 fn cpu() -> f64 {
     let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
@@ -193,10 +130,6 @@ async fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
     let parent = arguments.next().unwrap_or_else(|| ".".to_owned());
     let seconds: u64 = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(4);
-    if let Some(count) = arguments.next().and_then(|text| text.parse().ok()) {
-        let directory = tempfile::tempdir_in(&parent)?;
-        return waiting(directory.path(), count).await;
-    }
     println!("in flight   keys    published       through");
     for (in_flight, keyed) in [(1, false), (16, false), (256, false), (256, true)] {
         let directory = tempfile::tempdir_in(&parent)?;

@@ -11,6 +11,10 @@ pub struct Config {
     /// Per topic: how many published ids are remembered; 20 to 35 bytes each. More within the window shorten it, which is shown.
     /// Default one million.
     pub dedup_ids_max: usize,
+    /// Per subscription: how many dead letters are kept; the oldest go when more come, which is counted and logged. Default 100,000.
+    pub letters_max: u64,
+    /// Per subscription: how many bytes of dead letters are kept. Default 1 GiB.
+    pub letters_max_bytes: u64,
     /// How far a subscription is, is written down this often while it moves. A crash delivers again what was acknowledged since.
     /// Default 50 ms.
     pub checkpoint_every: Duration,
@@ -27,6 +31,8 @@ impl Default for Config {
         Self {
             caps: Caps::default(),
             dedup_ids_max: 1_000_000,
+            letters_max: 100_000,
+            letters_max_bytes: 1 << 30,
             checkpoint_every: Duration::from_millis(50),
             trim_every: Duration::from_secs(10),
             grace: Duration::from_secs(10),

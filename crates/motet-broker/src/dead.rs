@@ -53,7 +53,7 @@ pub struct DeadLetter {
     pub published_at: Time,
     /// Where it stood in its topic, unless it had been redriven before.
     pub position: Option<Position>,
-    /// The event.
+    /// The event. Without data where that cannot be read any more, which the end of [`Attempts::last`] says then.
     pub event: Event,
 }
 
@@ -97,6 +97,9 @@ fn with_its_end(letter: &DeadRecord) -> Event {
     told.build().unwrap_or_else(|_| event.clone())
 }
 
+/// So many bytes of dead letters are read at once.
+const PAGE_BYTES: usize = 4 << 20;
+
 /// Dead letters with their numbers, and where to go on, if there may be more.
 pub(crate) type Found = (Vec<(u64, DeadRecord)>, Option<u64>);
 
@@ -137,12 +140,8 @@ impl Graveyard {
         Ok(newest.and_then(|(key, _)| number_at(&key, 4)).map_or(1, |number| number + 1))
     }
 
-    /// How many a subscription has, counted up to `most`.
-    pub(crate) fn count(&self, subscription: u32, most: usize) -> Result<usize, ReadError> {
-        Ok(self.letters.prefix(&Key::of(subscription).bytes(), Limits::items(most))?.len())
-    }
-
-    /// Up to `most` that `which` names, from a number on, in the order of being given up; and where to go on.
+    /// Up to `most` that `which` names, and as many as fit into a page in bytes, from a number on, in the order of being given up; and where
+    /// to go on.
     pub(crate) fn find(&self, subscription: u32, which: &Which, from: u64, most: usize) -> Result<Found, Unreadable> {
         match &which.numbers {
             Some(numbers) => self.find_named(subscription, which, numbers.range(from..), most),
@@ -157,15 +156,16 @@ impl Graveyard {
         mut numbers: impl Iterator<Item = &'a u64>,
         most: usize,
     ) -> Result<Found, Unreadable> {
-        let mut found = Vec::new();
+        let (mut found, mut bytes) = (Vec::new(), 0);
         for number in numbers.by_ref() {
             if let Some(record) = self.letters.get(Key::of(subscription).u64(*number).bytes())? {
                 let record = DeadRecord::read(record)?;
                 if which.takes(&record) {
+                    bytes += record.entry.event.size();
                     found.push((*number, record));
                 }
             }
-            if found.len() >= most {
+            if found.len() >= most || bytes >= PAGE_BYTES {
                 break;
             }
         }
@@ -173,11 +173,15 @@ impl Graveyard {
     }
 
     fn find_all(&self, subscription: u32, which: &Which, mut from: u64, most: usize) -> Result<Found, Unreadable> {
-        let mut found = Vec::new();
+        let (mut found, mut bytes) = (Vec::new(), 0);
         let end = Key::of(subscription).u64(u64::MAX).bytes();
         loop {
             let begin = Key::of(subscription).u64(from).bytes();
-            let page = self.letters.range(&begin, Bound::Included(&end), Limits { items: 256, bytes: 4 << 20 })?;
+            let page = self.letters.range(
+                &begin,
+                Bound::Included(&end),
+                Limits { items: most.min(256), bytes: PAGE_BYTES },
+            )?;
             if page.is_empty() {
                 return Ok((found, None));
             }
@@ -186,8 +190,9 @@ impl Graveyard {
                 let record = DeadRecord::read(record)?;
                 from = number + 1;
                 if which.takes(&record) {
+                    bytes += record.entry.event.size();
                     found.push((number, record));
-                    if found.len() >= most {
+                    if found.len() >= most || bytes >= PAGE_BYTES {
                         return Ok((found, Some(from)));
                     }
                 }

@@ -2,7 +2,8 @@
 //!
 //! Appends are handed to the store in the order of their positions and become visible together with the sync that makes them durable, so
 //! the end of the topic that readers see is always durable. Nothing is deleted event by event: a sparse index remembers which position was
-//! reached when, retention moves the beginning of the topic along it, and the store drops whole tables behind it.
+//! reached when, retention moves the beginning of the topic along it, and the store drops whole tables behind it. Only large data, which is apart,
+//! is let go of one by one.
 
 mod log;
 
@@ -10,13 +11,14 @@ use crate::{
     engine::{Capability, Support},
     error::BrokerError,
     name::{SubscriptionName, TopicName},
+    payload,
     port::{Ends, Engine, Entry, Note, Stored, Transport, TransportError},
     record::{read_entry, write_entry},
     time::Time,
     topic::{Keep, Position, TopicSpec},
 };
 use async_trait::async_trait;
-use log::Log;
+use log::{Log, Record};
 use motet_store::{Limits, Shape, Store};
 use parking_lot::RwLock;
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
@@ -93,6 +95,10 @@ impl Transport for Embedded {
         Engine { name: "embedded", detail: self.place.display().to_string() }
     }
 
+    fn keeps_payloads(&self) -> bool {
+        true
+    }
+
     async fn ensure(&self, topic: &TopicSpec) -> Result<(), TransportError> {
         if self.logs.read().contains_key(&topic.name) {
             return Ok(());
@@ -113,13 +119,16 @@ impl Transport for Embedded {
         let log = self.log(topic)?;
         let count = entries.len() as u64;
         let published_at = entries.last().map_or(Time(0), |entry| entry.published_at);
-        let records: Vec<_> = entries.iter().map(write_entry).collect();
-        drop(entries);
+        let mut records = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let (entry, pin) = payload::apart(&self.store, entry).await?;
+            records.push(Record { bytes: write_entry(&entry), size: entry.size(), pin });
+        }
         let note = note.map(Note::into_batch).unwrap_or_default();
-        let bytes = note.bytes() + records.iter().map(|record| record.len() + 64).sum::<usize>();
+        let bytes = note.bytes() + records.iter().map(|record| record.bytes.len() + 64).sum::<usize>();
         let room = self.store.room(bytes, ROOM_WAIT).await?;
         let (answer, answered) = oneshot::channel();
-        let first = log.append(&self.store, records, published_at, note, room, answer);
+        let first = log.append(records, published_at, note, room, answer);
         match answered.await {
             Ok(result) => result?,
             // The store's thread answers everything it takes; without it, it is gone.

@@ -120,7 +120,9 @@ pub enum SubscriptionError {
     #[error(transparent)]
     Unknown(#[from] UnknownSubscription),
     /// It is pushed to: events are not fetched from it.
-    #[error("subscription `{0}` is pushed to a path: declare it without `to` to fetch its events")]
+    #[error(
+        "subscription `{0}` is pushed to a path: declare it with `pull: true` in the place of `to` to fetch its events"
+    )]
     NotPull(SubscriptionName),
     /// The token stands for no event (any more): the lease was over, or it was answered already.
     #[error(
@@ -186,6 +188,9 @@ pub enum BrokerError {
     /// What is on disk cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// See [`EngineTakesLess`].
+    #[error(transparent)]
+    EngineTakesLess(#[from] EngineTakesLess),
     /// A subscription to a topic that is not declared.
     #[error("subscription `{0}` wants topic `{1}`, which is not declared")]
     NoSuchTopic(SubscriptionName, TopicName),
@@ -194,6 +199,23 @@ pub enum BrokerError {
         "subscription `{0}` has been one to topic `{1}`: give the new one another name, because its place in the old topic means nothing in the new one"
     )]
     OtherTopic(SubscriptionName, String),
+}
+
+/// A topic that may have events which its engine's server does not take.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "topic `{topic}` takes events of up to {}, and {engine} takes none above {}: raise that server's limit, or lower the topic's `max_payload`",
+    quantity::show_size(*wanted as u64), quantity::show_size(*most as u64)
+)]
+pub struct EngineTakesLess {
+    /// Which topic.
+    pub topic: TopicName,
+    /// What it is declared to take, in bytes.
+    pub wanted: usize,
+    /// Which engine, with its address.
+    pub engine: String,
+    /// What that takes, in bytes.
+    pub most: usize,
 }
 
 impl BrokerError {
@@ -206,6 +228,7 @@ impl BrokerError {
             Self::Read(error) => error.code(),
             Self::NoSuchTopic(..) => ErrorCode("MO-broker-401"),
             Self::OtherTopic(..) => ErrorCode("MO-broker-402"),
+            Self::EngineTakesLess(_) => ErrorCode("MO-broker-405"),
         }
     }
 }

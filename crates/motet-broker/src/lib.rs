@@ -12,12 +12,13 @@
 //!   a key are handed on in order and may overtake each other.
 //! - An event leaves a subscription in one of four ways: acknowledged, not taken by the filter, a dead letter, or gone by retention
 //!   (`missed`), and each is counted.
+//! - Large data is written once, and is in memory only while it is sent ([`payload`]).
 //! - Everything is bounded: bytes waiting for disk, bodies in memory, events behind busy keys, workers waiting, ids remembered.
 //! - How far a subscription is, what it retries, what it gave up and whether it is paused survive a crash; what was acknowledged within the
 //!   last moments may be delivered again.
 //! - Nothing here knows HTTP, JSON Schema, services, instances or the definition.
 //!
-//! Map: [`topic`], [`subscription`], [`name`], [`outcome`] (what an answer means), [`key`], [`run`] (how often it was begun) · `machine` (what a subscription does next, pure)
+//! Map: [`topic`], [`subscription`], [`name`], [`outcome`] (what an answer means), [`key`], [`payload`] (large data), [`run`] (how often it was begun) · `machine` (what a subscription does next, pure)
 //! · [`service`] (the loops, [`Handle`]) · `observed` (whether the engine answers) · `publish`, `dedup`, `delay` · [`dead`] · [`port`] (engine, way to subscribers) · [`engine`] (what an
 //! engine keeps, and what Motet adds) · [`embedded`] (the engine in this process) · `record` (bytes on disk) · [`config`], [`error`], [`time`].
 
@@ -33,6 +34,7 @@ mod machine;
 pub mod name;
 mod observed;
 pub mod outcome;
+pub mod payload;
 pub mod port;
 mod publish;
 mod rate;
@@ -52,6 +54,7 @@ pub use motet_cloudevents::Event;
 pub use motet_store::Limits;
 pub use name::{SubscriptionName, TopicName};
 pub use outcome::{Outcome, Permanent, Refusal};
+pub use payload::Payload;
 pub use port::{Deliver, Delivery, Entry, Parcel, Stored, Transport};
 pub use run::Run;
 pub use service::{Broker, Declaration, Description, Handle, SubscriptionStatus, TopicStatus};

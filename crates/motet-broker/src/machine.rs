@@ -2,7 +2,7 @@
 //!
 //! The rule of the house is order per key without blocking others. A key is busy from the moment one of its events is handed on until that
 //! event is settled, through all its retries; what follows on that key is parked meanwhile, and the reader goes on. So at any time an event
-//! is in exactly one place: not read yet, ready, in flight, retrying, parked behind its key, being buried, or settled. Each place has a
+//! is in exactly one place: not read yet, ready, about to be read again, in flight, retrying, parked behind its key, being buried, or settled. Each place has a
 //! bound: when too many wait for retries or keys, the reader stops. What is parked or retried may lose its body and is read again when its
 //! turn comes, so bodies in memory are bounded in bytes however many events wait.
 
@@ -24,7 +24,7 @@ use flight::Flights;
 use item::Retrying;
 use keys::Keys;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -33,6 +33,9 @@ pub use item::Attempts;
 pub(crate) use item::{Id, Item};
 pub(crate) use ledger::Ledger;
 pub use status::Counts;
+
+/// So many events are read again at once.
+const REFETCHES: usize = 16;
 
 /// Bounds that are not the subscription's but the broker's.
 #[derive(Debug, Clone, Copy)]
@@ -96,6 +99,10 @@ pub(crate) struct Machine {
     keys: Keys,
     flights: Flights,
     retrying: Retrying,
+    /// What was tried before the restart and was not read since: it is in its place, and is passed over when it is read.
+    restored: HashSet<Id>,
+    /// What could be sent, and lost its body while it waited.
+    lacking: VecDeque<Item>,
     /// Without their bodies, which are being read again.
     refetching: HashMap<Id, Item>,
     burying: HashMap<Id, Item>,
@@ -129,6 +136,8 @@ impl Machine {
             keys: Keys::default(),
             flights: Flights::default(),
             retrying: Retrying::default(),
+            restored: HashSet::new(),
+            lacking: VecDeque::new(),
             refetching: HashMap::new(),
             burying: HashMap::new(),
             held_bytes: 0,
@@ -144,6 +153,9 @@ impl Machine {
     fn restore(&mut self, id: Id, record: &RetryRecord) {
         if id.position().is_some_and(|position| self.ledger.is_settled(position.0)) {
             return;
+        }
+        if id.position().is_some() {
+            self.restored.insert(id);
         }
         let item = Item::remembered(id, record);
         match item.key.filter(|key| self.keys.is_busy(*key)) {
@@ -188,13 +200,14 @@ impl Machine {
             return;
         }
         self.send(now, out);
+        self.read_again(out);
         self.read_on(out);
     }
 
     fn read_on(&mut self, out: &mut Vec<Action>) {
         let per_delivery = self.spec.batch.map_or(1, |rule| rule.items);
         let wanted = (2 * self.spec.in_flight * per_delivery).clamp(64, 2048);
-        let waiting = self.retrying.len() + self.keys.parked() + self.refetching.len() + self.burying.len();
+        let waiting = self.waiting() + self.burying.len();
         self.read_at = self.ledger.first_open(self.read_at);
         let full = waiting >= self.caps.waiting || self.held_bytes >= self.caps.held_bytes;
         if self.fetching || self.read_at >= self.head || self.ready.len() > wanted / 2 || full && !self.starving() {
@@ -205,10 +218,26 @@ impl Machine {
         out.push(Action::Fetch { from: Position(self.read_at), items: wanted, bytes, epoch: self.epoch });
     }
 
+    /// Reads what lost its body, a few at once and only while there is room for bodies.
+    fn read_again(&mut self, out: &mut Vec<Action>) {
+        while self.refetching.len() < REFETCHES {
+            let is_full = self.held_bytes >= self.caps.held_bytes;
+            if is_full && !(self.ready.is_empty() && self.refetching.is_empty()) {
+                return;
+            }
+            let Some(item) = self.lacking.pop_front() else { return };
+            out.push(Action::Refetch(item.id));
+            self.refetching.insert(item.id, item);
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.retrying.len() + self.keys.parked() + self.lacking.len() + self.refetching.len()
+    }
+
     /// Bodies in flight may fill the memory by themselves: one more is read when nothing else is left to do.
     fn starving(&self) -> bool {
-        let waiting = self.retrying.len() + self.keys.parked() + self.refetching.len();
-        self.ready.is_empty() && self.flights.len() < self.spec.in_flight && waiting < self.caps.waiting
+        self.ready.is_empty() && self.flights.len() < self.spec.in_flight && self.waiting() < self.caps.waiting
     }
 
     fn send(&mut self, now: Time, out: &mut Vec<Action>) {
@@ -254,7 +283,7 @@ impl Machine {
     }
 
     /// An event that is not settled goes to its place: ready, or behind its key.
-    fn admit(&mut self, item: Item, now: Time, out: &mut Vec<Action>) {
+    fn admit(&mut self, item: Item, now: Time) {
         match item.key {
             Some(key) if self.keys.is_busy(key) => {
                 let item = self.slim(item);
@@ -262,25 +291,25 @@ impl Machine {
             }
             key => {
                 self.keys.occupy(key);
-                self.make_ready(item, now, out);
+                self.make_ready(item, now);
             }
         }
     }
 
-    fn make_ready(&mut self, mut item: Item, now: Time, out: &mut Vec<Action>) {
+    fn make_ready(&mut self, mut item: Item, now: Time) {
         item.ready_at = now;
         if item.entry.is_some() {
             self.ready.push_back(item);
         } else {
-            out.push(Action::Refetch(item.id));
-            self.refetching.insert(item.id, item);
+            self.lacking.push_back(item);
         }
     }
 
     /// Drops the body of what has to wait, if memory is short.
     fn slim(&mut self, mut item: Item) -> Item {
-        if self.held_bytes > self.caps.held_bytes / 2 && item.entry.take().is_some() {
-            self.held_bytes -= item.size;
+        if self.held_bytes > self.caps.held_bytes / 2 {
+            self.held_bytes -= item.held_bytes();
+            item.entry = None;
         }
         item
     }
@@ -295,16 +324,87 @@ impl Machine {
             out.push(Action::ForgetRetry(item.id));
         }
         self.dirty = true;
-        self.release(item, now, out);
+        self.release(item, now);
     }
 
     /// The event's key is free: the next one parked behind it is ready.
-    fn release(&mut self, item: &Item, now: Time, out: &mut Vec<Action>) {
-        if item.entry.is_some() {
-            self.held_bytes -= item.size;
-        }
+    fn release(&mut self, item: &Item, now: Time) {
+        self.held_bytes -= item.held_bytes();
         if let Some(next) = item.key.and_then(|key| self.keys.release(key)) {
-            self.make_ready(next, now, out);
+            self.make_ready(next, now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::Entry;
+    use motet_cloudevents::Event;
+
+    const BYTES: usize = 1000;
+
+    fn paused(caps: Caps, retries: Vec<(Id, RetryRecord)>) -> Machine {
+        let spec = SubscriptionSpec::new("s".parse().unwrap(), "t".parse().unwrap());
+        let checkpoint = Checkpoint { ledger: Ledger::new(0), paused: true };
+        Machine::new(Arc::new(spec), caps, 7, checkpoint, retries)
+    }
+
+    fn entry() -> Entry {
+        let event = Event::builder("1", "/s", "t").data(vec![0; BYTES]).build().unwrap();
+        Entry::new(event, None, Time(0))
+    }
+
+    fn retry(entry: Option<Entry>) -> RetryRecord {
+        RetryRecord { attempts: Attempts::default(), due: Time(0), key: None, published_at: Time(0), entry }
+    }
+
+    fn refetches(out: &[Action]) -> usize {
+        out.iter().filter(|action| matches!(action, Action::Refetch(_))).count()
+    }
+
+    #[test]
+    fn however_many_are_redriven_their_bodies_stay_within_the_bound() {
+        let caps = Caps { held_bytes: 10 * BYTES, ..Caps::default() };
+        let mut machine = paused(caps, Vec::new());
+        let items = (0..1000).map(|number| (Id::redriven(number), retry(Some(entry()))));
+        machine.redriven(items.collect(), Time(1), &mut Vec::new());
+        assert!(machine.held_bytes <= caps.held_bytes, "{}", machine.held_bytes);
+        let (mut out, mut taken) = (Vec::new(), 0);
+        machine.resume(Time(2), &mut out);
+        while taken < 1000 {
+            let mut next = Vec::new();
+            assert!(refetches(&out) <= REFETCHES);
+            for action in out {
+                match action {
+                    Action::Refetch(id) => machine.refetched(id, Some(entry()), Time(2), &mut next),
+                    Action::Deliver(dispatch) => {
+                        taken += dispatch.letters.len();
+                        let acks = vec![crate::outcome::Outcome::Ack; dispatch.letters.len()];
+                        machine.outcome(dispatch.flight, acks, Time(2), &mut next);
+                    }
+                    _ => {}
+                }
+            }
+            assert!(machine.held_bytes <= caps.held_bytes + REFETCHES * 2 * BYTES, "{}", machine.held_bytes);
+            assert!(!next.is_empty() || taken == 1000, "{taken} and no further");
+            out = next;
+        }
+        assert_eq!((machine.held_bytes, machine.waiting()), (0, 0));
+    }
+
+    #[test]
+    fn what_was_tried_before_a_restart_and_is_due_is_not_admitted_again_when_it_is_read() {
+        let mut machine = paused(Caps::default(), vec![(Id::of(Position(0)), retry(None))]);
+        let mut out = Vec::new();
+        machine.head(Position(1), Time(1), &mut out);
+        machine.resume(Time(1), &mut out);
+        let Some(Action::Fetch { epoch, .. }) = out.iter().find(|action| matches!(action, Action::Fetch { .. })) else {
+            panic!("nothing is read: {out:?}")
+        };
+        let stored = crate::port::Stored { position: Position(0), entry: entry() };
+        machine.fetched(vec![stored], Position(0), *epoch, Time(1), &mut Vec::new());
+        let counts = machine.counts();
+        assert_eq!((counts.ready, counts.in_flight, machine.refetching.len()), (0, 0, 1));
     }
 }

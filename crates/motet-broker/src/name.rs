@@ -1,5 +1,8 @@
 //! Names of topics and subscriptions. They become parts of URLs, of file names, and of names in Kafka, RabbitMQ and NATS, so they keep to
 //! what all of those allow: letters, digits, `.`, `_`, `-`, up to 200 characters, beginning and ending with a letter or a digit.
+//!
+//! What a definition may call a topic is narrower (`motet_kernel::topic`): it leaves out names that only look alike somewhere, and those that
+//! Motet takes for itself. The broker serves both, so it asks only for what an engine needs.
 
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 

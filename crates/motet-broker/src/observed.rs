@@ -85,6 +85,14 @@ impl Transport for Observed {
         self.engine.engine()
     }
 
+    fn event_max_bytes(&self) -> Option<usize> {
+        self.engine.event_max_bytes()
+    }
+
+    fn keeps_payloads(&self) -> bool {
+        self.engine.keeps_payloads()
+    }
+
     async fn ensure(&self, topic: &TopicSpec) -> Result<(), TransportError> {
         self.seen(Way::In, self.engine.ensure(topic).await)
     }

@@ -37,6 +37,8 @@ pub enum Outcome {
     },
     /// It will never be taken: a dead letter at once.
     Permanent(Refusal),
+    /// There is nothing to send any more: the topic has given its data back meanwhile. It counts as missed. The broker finds that out itself.
+    Gone,
 }
 
 impl Outcome {
@@ -55,7 +57,7 @@ pub struct Permanent(pub Vec<u16>);
 
 impl Default for Permanent {
     fn default() -> Self {
-        Self(vec![400, 410, 413, 414, 415, 422])
+        Self(vec![400, 410, 413, 415, 422])
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::{
     name::{SubscriptionName, TopicName},
     outcome::Outcome,
+    payload::Payload,
     run::Run,
     subscription::SubscriptionSpec,
     time::Time,
@@ -11,7 +12,7 @@ use crate::{
 use async_trait::async_trait;
 use motet_cloudevents::Event;
 use motet_kernel::code::ErrorCode;
-use motet_store::{Batch, CommitError, Limits, Store};
+use motet_store::{Batch, BlobError, BlobRef, CommitError, Limits, Store};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -33,6 +34,31 @@ pub struct Entry {
     pub key: Option<u64>,
     /// When it was published.
     pub published_at: Time,
+    /// Where its data is, if that is large: the event has none then. Nothing in what an engine is handed that does not say otherwise
+    /// ([`Transport::keeps_payloads`]); see [`crate::payload`].
+    pub payload: Option<BlobRef>,
+}
+
+impl Entry {
+    /// An entry with all of its data in the event.
+    pub fn new(event: Event, key: Option<u64>, published_at: Time) -> Self {
+        Self { event, key, published_at, payload: None }
+    }
+
+    /// The entry with its data in the event, wherever that was. `store` is the broker's.
+    pub async fn whole(mut self, store: &Store) -> Result<Self, BlobError> {
+        if let Some(blob) = self.payload {
+            self.event = self.event.with_data(Some(store.load_blob(blob).await?));
+            self.payload = None;
+        }
+        Ok(self)
+    }
+
+    /// How many bytes the event has, its data included wherever that is.
+    pub fn size(&self) -> usize {
+        let apart = self.payload.map_or(0, |blob| usize::try_from(blob.bytes()).unwrap_or(usize::MAX));
+        self.event.size().saturating_add(apart)
+    }
 }
 
 /// An event and where it stands.
@@ -126,6 +152,16 @@ pub trait Transport: Send + Sync + 'static {
     /// What it is.
     fn engine(&self) -> Engine;
 
+    /// The largest event that it takes, in bytes of attributes and data, if its server has a limit that Motet cannot raise.
+    fn event_max_bytes(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether it keeps an entry whose data is a blob of the broker's store, and gives it back so. Others are handed whole entries.
+    fn keeps_payloads(&self) -> bool {
+        false
+    }
+
     /// Makes the topic if it is not there, and tells it what is declared. Idempotent.
     async fn ensure(&self, topic: &TopicSpec) -> Result<(), TransportError>;
 
@@ -166,6 +202,8 @@ pub trait Transport: Send + Sync + 'static {
 pub struct Parcel {
     /// The event. Its `source` and `id` are the same at each attempt: by them a subscriber knows what it has done already.
     pub event: Event,
+    /// Its data, where the event has none because it is large. Only for who streams it: see [`Deliver::streams`].
+    pub payload: Option<Payload>,
     /// Where it stands in its topic, or stood before it was redriven.
     pub position: Option<Position>,
     /// It was a dead letter: events behind it have been delivered before it.
@@ -192,6 +230,12 @@ pub struct Delivery {
 /// The way to subscribers. In the product: a POST through the data plane.
 #[async_trait]
 pub trait Deliver: Send + Sync + 'static {
+    /// Whether it reads large data piece by piece ([`Parcel::payload`]) for this subscription. Else all data is in the events.
+    fn streams(&self, subscription: &SubscriptionSpec) -> bool {
+        let _ = subscription;
+        false
+    }
+
     /// Sends, and says what became of each parcel, in order. What is missing in the answer counts as failed. It is dropped when the
     /// subscription's timeout is over.
     async fn deliver(&self, delivery: Delivery) -> Vec<Outcome>;

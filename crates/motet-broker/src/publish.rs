@@ -25,7 +25,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll},
 };
@@ -40,6 +40,8 @@ pub(crate) struct Topic {
     decided: Notify,
     pub(crate) published: AtomicU64,
     pub(crate) duplicates: AtomicU64,
+    /// That ids are forgotten before their time was said.
+    pub(crate) told_of_window: AtomicBool,
 }
 
 impl Topic {
@@ -51,6 +53,7 @@ impl Topic {
             decided: Notify::new(),
             published: AtomicU64::new(0),
             duplicates: AtomicU64::new(0),
+            told_of_window: AtomicBool::new(false),
         }
     }
 
@@ -103,8 +106,10 @@ pub(crate) async fn publish(
     let spec = topic.spec();
     let now = core.clock.now();
     let mut due = Vec::with_capacity(events.len());
+    // Which is the smaller one for the engine's attributes too, where a topic takes as much as the engine does.
+    let most = core.transport.event_max_bytes().map_or(spec.event_max_bytes, |most| most.min(spec.event_max_bytes));
     for (index, event) in events.iter().enumerate() {
-        let (bytes, most) = (event.size(), spec.event_max_bytes);
+        let bytes = event.size();
         if bytes > most {
             return Err(TooLarge { topic: spec.name.clone(), index, bytes, most }.into());
         }
@@ -121,7 +126,8 @@ pub(crate) async fn publish(
     let mut later = Vec::new();
     let mut later_marks = Vec::new();
     for (index, event) in events.into_iter().enumerate().filter(|(index, _)| fresh[*index]) {
-        let entry = Entry { key: key::of(&event, spec.key.as_ref()), event, published_at: now };
+        let key = key::of(&event, spec.key.as_ref());
+        let entry = Entry::new(event, key, now);
         let mark = marks.get(index);
         match due[index] {
             None => {
@@ -138,7 +144,6 @@ pub(crate) async fn publish(
     }
     let duplicates = fresh.iter().filter(|fresh| !**fresh).count() as u64;
     topic.duplicates.fetch_add(duplicates, Relaxed);
-    topic.published.fetch_add(fresh.len() as u64 - duplicates, Relaxed);
     if now_entries.is_empty() && later.is_empty() {
         return Ok(receipts);
     }
@@ -193,7 +198,7 @@ async fn decide(
     let spec = topic.spec();
     let mut pending = Pending { topic: &topic, marks: [marks.as_slice(), later_marks.as_slice()].concat() };
     if !later.is_empty() {
-        let mut batch = core.delayed.keep(topic.id, later);
+        let mut batch = core.delayed.keep(topic.id, later).await?;
         if !later_marks.is_empty() {
             let at = core.clock.now();
             batch.insert(&core.dedup, page_key(topic.id, at, fastrand::u64(..)), dedup::write_page(&later_marks, None));
@@ -207,6 +212,7 @@ async fn decide(
         return Ok(Vec::new());
     }
     let positions = core.transport.append(&spec.name, entries, None).await?;
+    topic.published.fetch_add(positions.len() as u64, Relaxed);
     if !marks.is_empty() {
         let (page, now) = {
             let mut dedup = topic.dedup.lock();

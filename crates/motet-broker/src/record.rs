@@ -8,11 +8,13 @@ mod state;
 use crate::{port::Entry, time::Time};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use motet_cloudevents::Event;
+use motet_store::BlobRef;
 
 pub(crate) use state::{Checkpoint, DeadRecord, RetryRecord};
 
 const VERSION: u8 = 1;
 const HAS_KEY: u8 = 1;
+const HAS_PAYLOAD: u8 = 2;
 
 /// A value that is not what this version of Motet writes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,14 +32,18 @@ impl Malformed {
     }
 }
 
-/// Writes an entry: `version | flags | published_at | key? | event`.
+/// Writes an entry: `version | flags | published_at | key? | payload? | event`.
 pub(crate) fn write_entry(entry: &Entry) -> Bytes {
-    let mut out = BytesMut::with_capacity(18 + entry.event.record_len());
+    let mut out = BytesMut::with_capacity(18 + BlobRef::LEN + entry.event.record_len());
     out.put_u8(VERSION);
-    out.put_u8(if entry.key.is_some() { HAS_KEY } else { 0 });
+    let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+    out.put_u8(flag(entry.key.is_some(), HAS_KEY) | flag(entry.payload.is_some(), HAS_PAYLOAD));
     out.put_u64_le(entry.published_at.0);
     if let Some(key) = entry.key {
         out.put_u64_le(key);
+    }
+    if let Some(payload) = entry.payload {
+        payload.write(&mut out);
     }
     entry.event.write_record(&mut out);
     out.freeze()
@@ -51,13 +57,20 @@ pub(crate) fn read_entry(mut record: Bytes) -> Result<Entry, Malformed> {
         return Err(Malformed::new(of, &format!("version {version}, and this motet knows {VERSION}")));
     }
     let flags = record.try_get_u8().map_err(|error| Malformed::new(of, &error))?;
+    if flags & !(HAS_KEY | HAS_PAYLOAD) != 0 {
+        return Err(Malformed::new(of, &format!("flags {flags}, of which this motet does not know all")));
+    }
     let published_at = Time(record.try_get_u64_le().map_err(|error| Malformed::new(of, &error))?);
     let key = match flags & HAS_KEY {
         0 => None,
         _ => Some(record.try_get_u64_le().map_err(|error| Malformed::new(of, &error))?),
     };
+    let payload = match flags & HAS_PAYLOAD {
+        0 => None,
+        _ => Some(BlobRef::read(&mut record).ok_or_else(|| Malformed::new(of, "it ends within its payload's name"))?),
+    };
     let event = Event::read_record(&record).map_err(|error| Malformed::new(of, &error))?;
-    Ok(Entry { event, key, published_at })
+    Ok(Entry { event, key, published_at, payload })
 }
 
 /// A key of several numbers.
@@ -99,9 +112,11 @@ mod tests {
 
     #[test]
     fn an_entry_reads_back_as_it_was_and_no_prefix_of_it_panics() {
-        for key in [None, Some(7)] {
+        let mut somewhere = Bytes::from_static(&[9; BlobRef::LEN]);
+        let payload = BlobRef::read(&mut somewhere);
+        for (key, payload) in [(None, None), (Some(7), None), (None, payload), (Some(7), payload)] {
             let event = Event::builder("1", "/s", "t").subject("x").data("{}").build().unwrap();
-            let entry = Entry { event, key, published_at: Time(1_700_000_000_123) };
+            let entry = Entry { payload, ..Entry::new(event, key, Time(1_700_000_000_123)) };
             let record = write_entry(&entry);
             assert_eq!(read_entry(record.clone()).unwrap(), entry);
             for length in 0..record.len() {

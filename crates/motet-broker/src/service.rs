@@ -1,7 +1,9 @@
 //! The broker at work: what is declared, and the loops that serve it.
 
+mod body;
 mod declare;
 mod describe;
+mod graves;
 mod housekeeping;
 mod operate;
 mod runner;
@@ -15,7 +17,7 @@ use crate::{
     name::{SubscriptionName, TopicName},
     observed::Observed,
     outcome::Outcome,
-    port::{Deliver, Engine, Parcel, Stored, Transport},
+    port::{Deliver, Engine, Parcel, Stored, Transport, TransportError},
     publish::{self, Topic},
     rate::Rate,
     record::RetryRecord,
@@ -76,10 +78,12 @@ struct Subscription {
     next_letter: AtomicU64,
     /// How many dead letters there are; changes with them, under `graves`.
     letters: AtomicU64,
+    /// How many were dropped since the start because there were too many.
+    letters_gone: AtomicU64,
     /// Closed when its loop has ended and how far it came is on disk.
     ended: watch::Receiver<()>,
     /// Held by who writes dead letters or takes them away: two orders at once would both find the same one.
-    graves: tokio::sync::Mutex<()>,
+    graves: tokio::sync::Mutex<graves::Tally>,
 }
 
 /// What a subscription's loop is asked for.
@@ -127,7 +131,7 @@ impl Broker {
         let core = Arc::new(Core {
             config,
             clock: Clock::start(),
-            delayed: Delayed::new(keyspace("broker.delayed")?),
+            delayed: Delayed::new(store.clone(), keyspace("broker.delayed")?),
             dedup: keyspace("broker.published")?,
             meta: keyspace(META)?,
             state: keyspace("broker.subscriptions")?,
@@ -171,7 +175,20 @@ impl Handle {
             return Err(SubscriptionError::NotPull(subscription.clone()));
         }
         let until = self.core.clock.now().after(wait);
-        ask(&served, |reply| Command::Pull { max: max.max(1), until, reply }).await
+        let parcels = ask(&served, |reply| Command::Pull { max: max.max(1), until, reply }).await?;
+        let mut fetched = Vec::with_capacity(parcels.len());
+        for parcel in parcels {
+            let (parcel, error) = body::whole(parcel).await;
+            let Some(error) = error else {
+                fetched.push(parcel);
+                continue;
+            };
+            let spec = served.spec.read().clone();
+            let outcome = body::unread(&self.core, &spec, body::in_topic(&parcel), &error).await;
+            // Should the lease be over by now, the next one finds out the same.
+            let _ = self.settle(subscription, &parcel.token, outcome).await;
+        }
+        Ok(fetched)
     }
 
     /// The event of this token is done with.
@@ -206,7 +223,21 @@ impl Handle {
     /// What stands in a topic at a position and behind it, without being a subscriber.
     pub async fn read(&self, topic: &TopicName, from: Position, limits: Limits) -> Result<Vec<Stored>, PublishError> {
         self.core.topic(topic)?;
-        Ok(self.core.transport.read(topic, from, limits).await?)
+        let stored = self.core.transport.read(topic, from, limits).await?;
+        let (mut read, mut bytes) = (Vec::with_capacity(stored.len()), 0);
+        for Stored { position, entry } in stored {
+            if bytes >= limits.bytes {
+                break;
+            }
+            bytes = bytes.saturating_add(entry.size());
+            let entry = entry.whole(&self.core.store).await.map_err(|error| TransportError::Unreadable {
+                topic: topic.clone(),
+                position,
+                reason: error.to_string().into(),
+            })?;
+            read.push(Stored { position, entry });
+        }
+        Ok(read)
     }
 
     /// The end of a topic, as a watch: for who follows it.
@@ -239,6 +270,18 @@ impl Handle {
     /// The time of day as the broker sees it.
     pub fn now(&self) -> Time {
         self.core.clock.now()
+    }
+
+    /// Sends nothing more, lets what is under way end within the grace, and writes down how far each subscription is. Events are still
+    /// taken: for the time in which those who publish them stop.
+    pub async fn drain(&self) {
+        let served: Vec<_> = self.core.subscriptions.read().values().cloned().collect();
+        let ended = served.iter().map(|subscription| async {
+            // A loop that has ended already needs no order to end.
+            let _ = subscription.commands.send(Command::Stop).await;
+            let _ = subscription.ended.clone().changed().await;
+        });
+        futures_util::future::join_all(ended).await;
     }
 
     /// Stops in good order: nothing new is taken or sent, what is under way may end within the grace, and how far everything is, is written

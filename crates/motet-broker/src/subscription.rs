@@ -56,7 +56,7 @@ pub struct BatchRule {
 pub struct Retry {
     /// The waits between attempts.
     pub backoff: Backoff,
-    /// After so many attempts it is a dead letter. Default 20, which with the default waits is most of a day.
+    /// After so many attempts it is a dead letter. Default 20, which with the default waits is about six hours.
     pub attempts: u32,
     /// Tried no longer than this after it was published, however few attempts there were. Default: no limit.
     pub max_age: Option<Duration>,

@@ -2,12 +2,15 @@
 //! still known.
 //!
 //! The child prints what was acknowledged to its publishers and what its subscriber was handed; the parent kills it at a random point,
-//! starts the next one on the same directory, and in the end lets one finish. `MOTET_CRASH_ROUNDS` says how many rounds (default 5).
+//! starts the next one on the same directory, and in the end lets one finish. Some events are so large that their data is kept apart; what comes
+//! has to be what was published. `MOTET_CRASH_ROUNDS` says how many rounds (default 5); a thousand take about twenty minutes:
+//! `MOTET_CRASH_ROUNDS=1000 cargo test --release -p motet-broker crash`.
 
 use crate::script::{event, spec, topic};
 use async_trait::async_trait;
 use motet_broker::{
-    Broker, Config, Declaration, Deliver, Delivery, Embedded, Outcome, Retry, SubscriptionSpec, TopicSpec,
+    Broker, Config, Declaration, Deliver, Delivery, Embedded, Event, Outcome, Retry, SubscriptionSpec, TopicSpec,
+    payload::APART_ABOVE_BYTES,
 };
 use motet_kernel::{backoff::Backoff, task::TaskGroup};
 use motet_store::{Options, Store};
@@ -24,6 +27,9 @@ const ROLE: &str = "MOTET_BROKER_CRASH_CHILD";
 const FROM: &str = "MOTET_BROKER_CRASH_FROM";
 const ROUNDS: &str = "MOTET_CRASH_ROUNDS";
 const PUBLISHERS: usize = 64;
+const LARGE_EVERY: usize = 256;
+/// A round ends somewhere within so many lines of the child.
+const LINES: usize = 2000;
 
 /// One write of one line: lines do not mix, and the kernel keeps them when this process dies.
 fn say(line: &str) {
@@ -40,11 +46,23 @@ impl Deliver for Saying {
             if parcel.attempt == 1 && fastrand::u8(..) < 8 {
                 return Outcome::retry("now and then");
             }
+            assert_eq!(parcel.event.data(), numbered(parcel.event.id(), "").data(), "what {} said", parcel.event.id());
             say(&format!("D {} {}\n", parcel.event.id(), parcel.attempt));
             Outcome::Ack
         });
         parcels.collect()
     }
+}
+
+/// The event of this id: one of so many is large.
+fn numbered(id: &str, key: &str) -> Event {
+    let number: usize = id.split('-').nth(1).and_then(|text| text.parse().ok()).unwrap_or(1);
+    let event = event(id, key);
+    if number % LARGE_EVERY != 0 {
+        return event;
+    }
+    let byte = id.bytes().fold(0, u8::wrapping_add);
+    event.edit().data(vec![byte; APART_ABOVE_BYTES + 1]).build().unwrap()
 }
 
 fn declaration() -> Declaration {
@@ -84,10 +102,10 @@ async fn child_that_publishes_until_it_is_killed() {
             for number in from.. {
                 // Each publisher has one key, and repeats now and then what it has published.
                 let id = format!("{publisher}-{number}");
-                let receipts = handle.publish(&topic("t"), vec![event(&id, &publisher.to_string())]).await.unwrap();
+                let receipts = handle.publish(&topic("t"), vec![numbered(&id, &publisher.to_string())]).await.unwrap();
                 say(&format!("{} {id}\n", if receipts[0].duplicate { "X" } else { "A" }));
                 if fastrand::u8(..) < 4 {
-                    let again = vec![event(&id, &publisher.to_string())];
+                    let again = vec![numbered(&id, &publisher.to_string())];
                     let duplicate = handle.publish(&topic("t"), again).await.unwrap()[0].duplicate;
                     assert!(duplicate);
                 }
@@ -152,7 +170,7 @@ fn kill_9_under_64_publishers_loses_nothing_acknowledged_and_keeps_order_and_the
         // Every other round begins with the ids of the one before: what was acknowledged then has to be known.
         let mut child = child(directory.path(), Some((round / 2) * 1_000_000));
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        for line in lines.by_ref().take(fastrand::usize(1..6000)) {
+        for line in lines.by_ref().take(fastrand::usize(1..LINES)) {
             hear(&mut stories, &line.unwrap());
         }
         child.kill().unwrap();

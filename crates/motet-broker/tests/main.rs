@@ -3,7 +3,10 @@
 
 mod clock;
 mod crash;
+mod draining;
 mod embedded;
 mod outage;
+mod payloads;
 mod run;
 mod script;
+mod stuck;

@@ -166,7 +166,7 @@ async fn a_topic_that_was_made_again_is_delivered_from_its_beginning() {
     // The engine has lost everything, and something was published before Motet came back.
     let engine = Shaky::new(store(after.path()), after.path());
     engine.ensure(&TopicSpec::new(topic("t"))).await.unwrap();
-    let entry = Entry { event: event("new", ""), key: None, published_at: Time(1) };
+    let entry = Entry::new(event("new", ""), None, Time(1));
     engine.append(&topic("t"), vec![entry], None).await.unwrap();
     let handle = broker(store(own.path()), engine, &script).await;
     script.saw("s", 4).await;

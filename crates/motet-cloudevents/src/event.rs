@@ -104,6 +104,11 @@ impl Event {
         self.data.as_ref()
     }
 
+    /// The same event with other data, or without. What is said about the data (its media type, its schema) stays.
+    pub fn with_data(&self, data: Option<Bytes>) -> Self {
+        Self { attributes: self.attributes.clone(), data }
+    }
+
     /// How many bytes of memory it holds: attributes and data.
     pub fn size(&self) -> usize {
         self.attributes.len() + self.data.as_ref().map_or(0, Bytes::len)

@@ -1,6 +1,6 @@
 //! What is to be written together: all of it or none.
 
-use crate::keyspace::Keyspace;
+use crate::{blob::Pin, keyspace::Keyspace};
 use bytes::Bytes;
 
 /// What the engine adds to a record in memory and on disk, roughly, in bytes.
@@ -20,6 +20,10 @@ pub(crate) struct Entry {
 pub struct Batch {
     pub(crate) entries: Vec<Entry>,
     bytes: usize,
+    /// Blobs that it begins to refer to: they stay until it is written.
+    pub(crate) pins: Vec<Pin>,
+    /// Blobs that it lets go of.
+    pub(crate) loose: Vec<u128>,
 }
 
 impl Batch {
@@ -30,7 +34,7 @@ impl Batch {
 
     /// An empty batch with space for `entries`.
     pub fn with_capacity(entries: usize) -> Self {
-        Self { entries: Vec::with_capacity(entries), bytes: 0 }
+        Self { entries: Vec::with_capacity(entries), ..Self::default() }
     }
 
     /// Writes `value` under `key`, over what stood there. Handed over without a copy when both are `Bytes`.
@@ -63,6 +67,8 @@ impl Batch {
     pub fn append(&mut self, mut other: Batch) {
         self.bytes += other.bytes;
         self.entries.append(&mut other.entries);
+        self.pins.append(&mut other.pins);
+        self.loose.append(&mut other.loose);
     }
 
     /// How many records it writes or removes.

@@ -6,6 +6,7 @@
 
 use crate::{
     batch::Entry,
+    blob::{Blobs, Pin},
     disk,
     error::{Closed, CommitError, NoSpace, Poisoned},
     keyspace::Keyspace,
@@ -35,6 +36,8 @@ pub(crate) struct Op {
     pub(crate) durable: bool,
     pub(crate) done: Option<Done>,
     pub(crate) room: Room,
+    pub(crate) pins: Vec<Pin>,
+    pub(crate) loose: Vec<u128>,
 }
 
 #[derive(Default)]
@@ -51,6 +54,7 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) counters: Counters,
     pub(crate) keyspaces: Mutex<Vec<Keyspace>>,
+    pub(crate) blobs: OnceLock<Blobs>,
     poison: OnceLock<Poisoned>,
     queue: Mutex<Queue>,
     wake: Condvar,
@@ -64,6 +68,7 @@ impl Shared {
             options,
             counters: Counters::default(),
             keyspaces: Mutex::default(),
+            blobs: OnceLock::new(),
             poison: OnceLock::new(),
             queue: Mutex::default(),
             wake: Condvar::new(),
@@ -101,10 +106,14 @@ impl Shared {
     }
 
     fn answer(&self, op: Op, result: Result<(), CommitError>) {
-        if result.is_err() {
-            self.counters.refusals.fetch_add(1, Relaxed);
+        match (&result, self.blobs.get()) {
+            (Ok(()), Some(blobs)) => blobs.loosen(op.loose),
+            (Ok(()), None) => {}
+            (Err(_), _) => {
+                self.counters.refusals.fetch_add(1, Relaxed);
+            }
         }
-        drop(op.room);
+        drop((op.room, op.pins));
         if let Some(done) = op.done {
             done(result);
         }

@@ -108,6 +108,16 @@ pub struct Closed {
     pub path: PathBuf,
 }
 
+/// A large value could not be written into a file of its own.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{} could not be written ({reason}): check the disk, then try again", path.display())]
+pub struct NotKept {
+    /// The file.
+    pub path: PathBuf,
+    /// What the operating system said.
+    pub reason: Arc<str>,
+}
+
 /// Why something was not written. Nothing of the batch was, then.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CommitError {
@@ -123,6 +133,9 @@ pub enum CommitError {
     /// See [`Closed`].
     #[error(transparent)]
     Closed(#[from] Closed),
+    /// See [`NotKept`].
+    #[error(transparent)]
+    NotKept(#[from] NotKept),
 }
 
 impl CommitError {
@@ -133,6 +146,7 @@ impl CommitError {
             Self::NoSpace(_) => "MO-store-202",
             Self::Poisoned(_) => "MO-store-203",
             Self::Closed(_) => "MO-store-204",
+            Self::NotKept(_) => "MO-store-205",
         })
     }
 }

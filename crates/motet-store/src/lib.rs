@@ -10,9 +10,10 @@
 //! - What waits is bounded in bytes ([`Store::room`]); what is not flushed to tables is bounded too, so a million waiting records cost disk.
 //! - A failed write or sync ends all writing, because nobody knows what the disk holds then; reading goes on. Only opening anew repairs.
 //! - Durable writes are refused while free space is below the reserve, before the disk is full.
+//! - What is large is in a file of its own, durable before a record refers to it and there for as long as one does ([`blob`]).
 //! - Nothing here knows what is stored: no events, no topics, no serialization, no clock but for pacing.
 //!
-//! Map: [`store`] (open, commit, write, flush), [`batch`], [`keyspace`] (reads, ranges, cheap trimming), `committer` (the one thread),
+//! Map: [`store`] (open, commit, write, flush), [`batch`], [`blob`], [`keyspace`] (reads, ranges, cheap trimming), `committer` (the one thread),
 //! [`room`] (backpressure), `disk` (free space), `tail` (a torn journal), [`options`], [`stats`], [`error`].
 //!
 //! ```
@@ -29,6 +30,7 @@
 //! ```
 
 pub mod batch;
+pub mod blob;
 mod committer;
 mod disk;
 pub mod error;
@@ -40,6 +42,7 @@ pub mod store;
 mod tail;
 
 pub use batch::Batch;
+pub use blob::{BlobError, BlobReader, BlobRef, Pin};
 pub use error::{CommitError, OpenError, ReadError};
 pub use keyspace::{Keyspace, Limits, Shape};
 pub use options::Options;

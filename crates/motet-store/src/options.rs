@@ -9,6 +9,8 @@ pub struct Options {
     pub waiting_max_bytes: usize,
     /// Bytes that are in the journal and not yet in tables. More is flushed, which bounds memory and the time of a restart. Default 32 MiB.
     pub unflushed_max_bytes: u64,
+    /// Large values that are in memory as a whole at once, in bytes; a larger one is there alone. Default 64 MiB.
+    pub loaded_max_bytes: usize,
     /// Memory for blocks that were read. Default 16 MiB.
     pub cache_bytes: u64,
     /// Durable writes are refused while less than this is free on the disk. Default 256 MiB.
@@ -25,6 +27,7 @@ impl Default for Options {
         Self {
             waiting_max_bytes: 32 << 20,
             unflushed_max_bytes: 32 * MIB,
+            loaded_max_bytes: 64 << 20,
             cache_bytes: 16 * MIB,
             reserve_bytes: 256 * MIB,
             lazy_sync_after: Duration::from_secs(1),

@@ -2,14 +2,16 @@
 
 use crate::{
     batch::Batch,
+    blob::{BlobError, BlobReader, BlobRef, Blobs, Pin, PutError},
     committer::{Committer, Op, Shared},
-    error::{Busy, Closed, CommitError, Damaged, InUse, OpenError, Unusable},
+    error::{Busy, Closed, CommitError, Damaged, InUse, NotKept, OpenError, ReadError, Unusable},
     keyspace::{Keyspace, Shape},
     options::Options,
     room::{Budget, Room},
     stats::Stats,
     tail::{self, Tail},
 };
+use bytes::Bytes;
 use std::{
     path::Path,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -21,6 +23,21 @@ use tokio::sync::oneshot;
 /// How long [`Store::commit`] and [`Store::write`] wait for room before they say that the store is busy.
 const ROOM_WAIT: Duration = Duration::from_secs(10);
 
+/// Where it is written down who refers to which blob.
+const BLOBS: &str = "store.blobs";
+
+/// A blob in memory, and the room that it takes.
+struct Loaded {
+    value: Vec<u8>,
+    _room: Room,
+}
+
+impl AsRef<[u8]> for Loaded {
+    fn as_ref(&self) -> &[u8] {
+        &self.value
+    }
+}
+
 /// An open store. Clones share it; it closes in good order when the last one is dropped.
 #[derive(Clone)]
 pub struct Store {
@@ -30,6 +47,8 @@ pub struct Store {
 struct Inner {
     shared: Arc<Shared>,
     budget: Budget,
+    /// For blobs that are in memory as a whole.
+    loaded: Budget,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -47,14 +66,20 @@ impl Store {
             .max_journaling_size(64 << 20)
             .open()
             .map_err(|error| cannot_open(path, &error))?;
-        let budget = Budget::new(options.waiting_max_bytes);
+        let (budget, loaded) = (Budget::new(options.waiting_max_bytes), Budget::new(options.loaded_max_bytes));
+        let reserve_bytes = options.reserve_bytes;
         let shared = Arc::new(Shared::new(db, path.to_owned(), options));
         let committer = Committer::new(Arc::clone(&shared));
         let thread = std::thread::Builder::new()
             .name("motet-store".to_owned())
             .spawn(move || committer.run())
             .map_err(|error| Unusable { path: path.to_owned(), reason: error.to_string().into() })?;
-        Ok(Self { inner: Arc::new(Inner { shared, budget, thread: Some(thread) }) })
+        let store = Self { inner: Arc::new(Inner { shared, budget, loaded, thread: Some(thread) }) };
+        let refs = store.keyspace(BLOBS, Shape::Index)?;
+        let blobs = Blobs::open(path, refs, reserve_bytes);
+        let blobs = blobs.map_err(|error| Unusable { path: path.to_owned(), reason: error.to_string().into() })?;
+        store.inner.shared.blobs.get_or_init(|| blobs);
+        Ok(store)
     }
 
     /// Opens a keyspace, or makes one. Its shape is that of the first time.
@@ -112,7 +137,8 @@ impl Store {
     /// What is handed in under a lock of the caller's is written in the order of that lock.
     pub fn submit(&self, batch: Batch, room: Room, done: impl FnOnce(Result<(), CommitError>) + Send + 'static) {
         let bytes = batch.bytes() as u64;
-        let op = Op { entries: batch.entries, bytes, durable: true, done: Some(Box::new(done)), room };
+        let Batch { entries, pins, loose, .. } = batch;
+        let op = Op { entries, bytes, durable: true, done: Some(Box::new(done)), room, pins, loose };
         self.inner.shared.push(op);
     }
 
@@ -126,19 +152,114 @@ impl Store {
             return Ok(());
         }
         let room = self.room(batch.bytes(), ROOM_WAIT).await?;
-        self.inner.shared.push(Op {
-            bytes: batch.bytes() as u64,
-            entries: batch.entries,
-            durable: false,
-            done: None,
-            room,
-        });
+        let bytes = batch.bytes() as u64;
+        let Batch { entries, pins, loose, .. } = batch;
+        self.inner.shared.push(Op { entries, bytes, durable: false, done: None, room, pins, loose });
         Ok(())
     }
 
     /// Answers when everything handed in before is durable.
     pub async fn flush(&self) -> Result<(), CommitError> {
         self.commit(Batch::new()).await
+    }
+
+    fn blobs(&self) -> &Blobs {
+        self.inner.shared.blobs.get().expect("a store is handed out after its blobs were opened")
+    }
+
+    /// Writes a large value into a file of its own, and answers when it is durable. It stays while the pin is held, and as long as
+    /// anything refers to it ([`Store::refer`]). Waits for room up to ten seconds.
+    pub async fn put_blob(&self, value: Bytes) -> Result<Pin, CommitError> {
+        if let Some(poison) = self.inner.shared.poisoned() {
+            return Err(poison.clone().into());
+        }
+        let room = self.room(value.len(), ROOM_WAIT).await?;
+        let store = self.clone();
+        let put = tokio::task::spawn_blocking(move || {
+            let put = store.blobs().put(&value);
+            drop((value, room));
+            put
+        });
+        match put.await {
+            Ok(put) => put.map_err(|error| match error {
+                PutError::NoSpace(full) => full.into(),
+                PutError::NotKept(not) => not.into(),
+            }),
+            Err(_) => Err(Closed { path: self.inner.shared.path.clone() }.into()),
+        }
+    }
+
+    /// Keeps a blob for as long as the pin is held, to refer to it once more. Nothing if it is gone.
+    pub fn pin(&self, blob: BlobRef) -> Option<Pin> {
+        self.blobs().pin(blob)
+    }
+
+    /// Once `batch` is written, `owner` refers to the blob: a name that the caller gives, by which it lets go of it. An owner refers to one
+    /// blob; to say it again changes nothing.
+    pub fn refer(&self, batch: &mut Batch, owner: &[u8], pin: Pin) {
+        self.blobs().refer(batch, owner, pin);
+    }
+
+    /// Once `batch` is written, `owner` refers to nothing any more.
+    pub fn release(&self, batch: &mut Batch, owner: &[u8]) -> Result<(), ReadError> {
+        self.blobs().release(batch, owner)
+    }
+
+    /// The same for all owners from `from` on and below `to`, for up to `most` of them. The first that is left, if any is.
+    pub fn release_range(
+        &self,
+        batch: &mut Batch,
+        from: &[u8],
+        to: &[u8],
+        most: usize,
+    ) -> Result<Option<Bytes>, ReadError> {
+        self.blobs().release_range(batch, from, to, most)
+    }
+
+    /// A blob, piece by piece.
+    pub async fn open_blob(&self, blob: BlobRef) -> Result<BlobReader, BlobError> {
+        let store = self.clone();
+        let opened = tokio::task::spawn_blocking(move || store.blobs().open_file(blob)).await;
+        opened.unwrap_or_else(|error| Err(self.unreadable(&error)))
+    }
+
+    /// A blob as a whole. All that are in memory at once share [`Options::loaded_max_bytes`]: the room of this one is given back when
+    /// the last copy of the bytes is dropped. Waits for room up to ten seconds.
+    pub async fn load_blob(&self, blob: BlobRef) -> Result<Bytes, BlobError> {
+        let length = usize::try_from(blob.bytes()).unwrap_or(usize::MAX);
+        let Some(room) = self.inner.loaded.take(length, ROOM_WAIT).await else {
+            return Err(self.unreadable(&"too many large values are in memory already"));
+        };
+        let store = self.clone();
+        let loaded = tokio::task::spawn_blocking(move || {
+            let value = store.blobs().open_file(blob)?.whole()?;
+            Ok(Bytes::from_owner(Loaded { value, _room: room }))
+        });
+        loaded.await.unwrap_or_else(|error| Err(self.unreadable(&error)))
+    }
+
+    fn unreadable(&self, reason: &dyn std::fmt::Display) -> BlobError {
+        BlobError::Unreadable { path: self.inner.shared.path.clone(), reason: reason.to_string().into() }
+    }
+
+    /// Removes the files of blobs that nothing refers to any more, those that a crash left among them. Costs nothing when there are none. How
+    /// many bytes were given back.
+    pub async fn sweep_blobs(&self) -> Result<u64, CommitError> {
+        let path = &self.inner.shared.path;
+        let failed = |reason: &dyn std::fmt::Display| NotKept { path: path.clone(), reason: reason.to_string().into() };
+        let store = self.clone();
+        let loose = tokio::task::spawn_blocking(move || store.blobs().take_loose()).await;
+        let loose = loose.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+        if loose.is_empty() {
+            return Ok(0);
+        }
+        if let Err(error) = self.flush().await {
+            self.blobs().loosen(loose);
+            return Err(error);
+        }
+        let store = self.clone();
+        let swept = tokio::task::spawn_blocking(move || store.blobs().sweep(loose)).await;
+        Ok(swept.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?)
     }
 
     /// Whether writing has ended because the disk failed, and why.

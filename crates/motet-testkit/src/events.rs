@@ -16,7 +16,7 @@
 //!
 //! Map: [`Engine`] · [`CASES`] · `bench` (names, the store, the bare port) · `world` (a broker with its subscriber) · `script` (the
 //! subscriber) · `list` (the names of all cases) · cases at the port: `appending`, `content`, `reading`, `keeping`; through the broker:
-//! `publishing`, `delivery`, `failing`, `pulling`, `operating`, `foreign`; and when things die: `survival`
+//! `publishing`, `large`, `delivery`, `failing`, `pulling`, `operating`, `foreign`; and when things die: `survival`
 
 mod ahead;
 mod appending;
@@ -26,6 +26,7 @@ mod delivery;
 mod failing;
 mod foreign;
 mod keeping;
+mod large;
 mod list;
 mod operating;
 mod publishing;

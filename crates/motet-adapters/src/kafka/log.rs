@@ -353,7 +353,7 @@ mod tests {
 
     fn entry(bytes: usize) -> Entry {
         let event = Event::builder("1", "/s", "t").data(vec![b'x'; bytes]).build().unwrap();
-        Entry { event, key: None, published_at: Time(0) }
+        Entry::new(event, None, Time(0))
     }
 
     fn stored(offset: u64) -> Stored {

@@ -94,7 +94,7 @@ impl<'a> Record<'a> {
             None => key::of(&event, pointer).or_else(|| self.key_of_record()),
         };
         let published_at = Time(published_at.unwrap_or(self.timestamp));
-        Entry { event, key, published_at }
+        Entry::new(event, key, published_at)
     }
 
     fn event(&self) -> Event {
@@ -218,7 +218,7 @@ mod tests {
         let empty = Event::builder("2", "/s", "t").data("").build().unwrap();
         let bare = Event::builder("3", "/s", "t").build().unwrap();
         for (event, key) in [(full.build().unwrap(), Some(u64::MAX - 3)), (empty, Some(0)), (bare, None)] {
-            let entry = Entry { event, key, published_at: Time(1_700_000_000_123) };
+            let entry = Entry::new(event, key, Time(1_700_000_000_123));
             assert_eq!(back(&entry), entry);
         }
     }

@@ -115,7 +115,7 @@ impl Incoming<'_> {
         let event = self.event().unwrap_or_else(|| self.foreign());
         // Motet writes when it published, and a key where there is one; others write neither.
         let key = if published_at.is_some() { own_key } else { key::of(&event, pointer) };
-        Entry { event, key, published_at: published_at.unwrap_or(stored_at) }
+        Entry::new(event, key, published_at.unwrap_or(stored_at))
     }
 
     fn event(&self) -> Option<Event> {
@@ -219,7 +219,7 @@ mod tests {
         ] {
             let Ok(event) = builder.maybe_data(data.map(Bytes::from_static)).build() else { continue };
             for key in [None, Some(u64::MAX)] {
-                let entry = Entry { event: event.clone(), key, published_at: Time(1_700_000_000_123) };
+                let entry = Entry::new(event.clone(), key, Time(1_700_000_000_123));
                 assert_eq!(read(&outgoing(&entry)), entry);
             }
         }

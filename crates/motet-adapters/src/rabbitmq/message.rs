@@ -127,7 +127,7 @@ pub(super) fn read(message: &Message, spec: &TopicSpec, place: &str, at: u64, no
         None => plain(message, place, at),
     };
     let key = if own.is_some() { number(KEY) } else { key::of(&event, spec.key.as_ref()) };
-    let entry = Entry { event, key, published_at: number(PUBLISHED_AT).map_or(now, Time) };
+    let entry = Entry::new(event, key, number(PUBLISHED_AT).map_or(now, Time));
     Arrival { entry, mark, own }
 }
 

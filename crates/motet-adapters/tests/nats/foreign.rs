@@ -173,7 +173,7 @@ async fn what_stands_in_a_stream_is_read_by_any_program() {
     let mut messages = client.subscribe("open.orders.placed").await.unwrap();
     client.flush().await.unwrap();
     let event = Event::builder("1", "/s", "order.placed").subject("ü").content_type("application/json").data("{}");
-    let entry = Entry { event: event.build().unwrap(), key: Some(5), published_at: now() };
+    let entry = Entry::new(event.build().unwrap(), Some(5), now());
     rig.nats.append(&topic, vec![entry], None).await.unwrap();
     let message = timeout(LIMIT, futures_util::StreamExt::next(&mut messages)).await.unwrap().unwrap();
     let headers = message.headers.unwrap();

@@ -101,7 +101,7 @@ async fn an_event_larger_than_the_server_takes_is_refused_and_disturbs_nobody() 
     let rig = Rig::open(&server.url(), "large").await;
     let topic = rig.topic("t").await;
     let event = Event::builder("huge", "/s", "t").data(vec![0; 9 << 20]).build().unwrap();
-    let huge = Entry { event, key: None, published_at: now() };
+    let huge = Entry::new(event, None, now());
     let (error, fine) =
         tokio::join!(rig.nats.append(&topic, vec![entry("1"), huge], None), rig.append(&topic, &["2", "3"]));
     assert!(error.expect_err("too large").to_string().contains("max_payload"));

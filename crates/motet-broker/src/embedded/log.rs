@@ -2,13 +2,14 @@
 
 use crate::{
     name::TopicName,
+    payload::Owner,
     port::{Ends, TransportError},
     record::{Key, number_at, read_entry},
     time::Time,
     topic::{Keep, Position},
 };
 use bytes::Bytes;
-use motet_store::{Batch, CommitError, Keyspace, Limits, ReadError, Room, Shape, Store};
+use motet_store::{Batch, CommitError, Keyspace, Limits, Pin, ReadError, Room, Shape, Store};
 use parking_lot::Mutex;
 use std::{
     ops::Bound,
@@ -24,14 +25,26 @@ use tokio::sync::{oneshot, watch};
 const INDEX_EVERY: Duration = Duration::from_secs(1);
 /// … or after so many bytes.
 const INDEX_EVERY_BYTES: u64 = 4 << 20;
+/// The data of so many events is let go of in one step.
+const PAYLOADS_AT_ONCE: usize = 65_536;
 
 pub(super) struct Log {
     topic: TopicName,
     events: Keyspace,
     index: Keyspace,
+    store: Store,
     writer: Mutex<Writer>,
     head: Arc<watch::Sender<Position>>,
     first: AtomicU64,
+}
+
+/// An entry as it is appended.
+pub(super) struct Record {
+    pub(super) bytes: Bytes,
+    /// What it counts for where the topic is kept up to a size: its data included, wherever that is.
+    pub(super) size: usize,
+    /// Of its data, if that is kept apart.
+    pub(super) pin: Option<Pin>,
 }
 
 /// What the next append begins with.
@@ -59,7 +72,8 @@ impl Log {
         let events = store.keyspace(&format!("{prefix}topic.{topic}"), Shape::Log).map_err(unavailable)?;
         let writer = Writer { next: 0, total: 0, indexed_at: None, indexed_total: 0 };
         let head = Arc::new(watch::Sender::new(Position(0)));
-        let log = Self { topic, events, index, writer: Mutex::new(writer), head, first: AtomicU64::new(0) };
+        let (store, writer, first) = (store.clone(), Mutex::new(writer), AtomicU64::new(0));
+        let log = Self { topic, events, index, store, writer, head, first };
         log.recover()?;
         Ok(log)
     }
@@ -73,8 +87,12 @@ impl Log {
         let newest = newest.map_err(|error| self.unreadable(0, &error))?.and_then(|pair| self.line(&pair));
         let (indexed_at, position, indexed_total) =
             newest.map_or((None, first, 0), |line| (Some(line.time), line.position, line.total));
-        let behind = self.range(position, Limits::items(usize::MAX))?.1;
-        let total = indexed_total + behind.iter().map(|(_, record)| record.len() as u64).sum::<u64>();
+        let mut total = indexed_total;
+        for (position, record) in self.range(position, Limits::items(usize::MAX))?.1 {
+            let size = record.len() as u64;
+            let apart = read_entry(record).map_err(|error| self.unreadable(position, &error))?.payload;
+            total += size + apart.map_or(0, |payload| payload.bytes());
+        }
         *self.writer.lock() = Writer { next: next.max(first), total, indexed_at, indexed_total };
         self.first.store(first, Relaxed);
         self.head.send_replace(Position(next.max(first)));
@@ -84,8 +102,7 @@ impl Log {
     /// Hands records in; the position of the first. `answer` hears when they are durable.
     pub(super) fn append(
         &self,
-        store: &Store,
-        records: Vec<Bytes>,
+        records: Vec<Record>,
         published_at: Time,
         mut batch: Batch,
         room: Room,
@@ -103,13 +120,14 @@ impl Log {
             writer.indexed_total = writer.total;
         }
         for record in records {
-            writer.total += record.len() as u64;
-            batch.insert(&self.events, Bytes::copy_from_slice(&writer.next.to_be_bytes()), record);
+            writer.total += record.size as u64;
+            batch.insert(&self.events, Bytes::copy_from_slice(&writer.next.to_be_bytes()), record.bytes);
+            self.owner(writer.next).refers(&self.store, &mut batch, record.pin);
             writer.next += 1;
         }
         let (next, head) = (writer.next, Arc::clone(&self.head));
         // Under the lock: the store writes in the order in which it is handed things.
-        store.submit(batch, room, move |result| {
+        self.store.submit(batch, room, move |result| {
             if result.is_ok() {
                 head.send_if_modified(|head| {
                     let later = next > head.0;
@@ -195,6 +213,10 @@ impl Log {
             return Ok(None);
         }
         let mut batch = Batch::new();
+        let (from, to) = (self.owner(0).name(), self.owner(first).name());
+        let left = self.store.release_range(&mut batch, &from, &to, PAYLOADS_AT_ONCE).map_err(unreadable)?;
+        // With more than that the topic begins where the first is that is left, and the next look goes on.
+        let first = left.and_then(|owner| number_at(&owner, owner.len() - 8)).unwrap_or(first);
         batch.insert(&self.index, self.first_key(), Bytes::copy_from_slice(&first.to_be_bytes()));
         // The last line before the beginning stays: it says what the times before the next one mean.
         let gone = lines.iter().zip(lines.iter().skip(1)).filter(|(_, (_, next))| next.position <= first);
@@ -215,6 +237,10 @@ impl Log {
     pub(super) fn unreadable(&self, position: u64, error: &impl ToString) -> TransportError {
         let reason = error.to_string().into();
         TransportError::Unreadable { topic: self.topic.clone(), position: Position(position), reason }
+    }
+
+    fn owner(&self, position: u64) -> Owner<'_> {
+        Owner::Topic { keyspace: self.events.name(), position }
     }
 
     /// `name | 0 | l | time`. A name has no zero byte, so no topic's lines lie between another's.

@@ -15,6 +15,9 @@ use std::{sync::Arc, time::Duration};
 /// `Retry-After` may be nonsense; nothing waits longer than this for one.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 
+/// A worker gets no more bytes than this at once; an event that is larger comes alone.
+const PULL_BYTES: usize = 8 << 20;
+
 impl Machine {
     /// The topic has events up to here.
     pub(crate) fn head(&mut self, head: Position, now: Time, out: &mut Vec<Action>) {
@@ -45,7 +48,7 @@ impl Machine {
             let position = stored.position.0;
             self.skip_to(position);
             self.read_at = self.read_at.max(position + 1);
-            if self.ledger.is_settled(position) || self.retrying.contains(Id::of(stored.position)) {
+            if self.restored.remove(&Id::of(stored.position)) || self.ledger.is_settled(position) {
                 continue;
             }
             if self.spec.filter.as_ref().is_some_and(|filter| !filter.takes(&stored.entry.event)) {
@@ -55,8 +58,8 @@ impl Machine {
                 continue;
             }
             let item = Item::fresh(stored, self.spec.ordered);
-            self.held_bytes += item.size;
-            self.admit(item, now, out);
+            self.held_bytes += item.held_bytes();
+            self.admit(item, now);
         }
         self.go_on(now, out);
     }
@@ -81,9 +84,9 @@ impl Machine {
         let Some(mut item) = self.refetching.remove(&id) else { return };
         match entry {
             Some(entry) => {
-                item.size = entry.event.size();
-                self.held_bytes += item.size;
+                item.size = entry.size();
                 item.entry = Some(entry);
+                self.held_bytes += item.held_bytes();
                 self.ready.push_back(item);
             }
             None => {
@@ -112,7 +115,7 @@ impl Machine {
         let mut taken = Vec::new();
         if !self.paused {
             let room = self.spec.in_flight.saturating_sub(self.flights.len());
-            for item in self.take_ready(max.min(room), usize::MAX, now, out) {
+            for item in self.take_ready(max.min(room), PULL_BYTES, now, out) {
                 self.counts.delivered += 1;
                 let due = now.after(self.spec.lease);
                 taken.push(self.flights.launch(vec![item], Some(due), &mut self.random));
@@ -148,7 +151,7 @@ impl Machine {
         while !self.paused
             && let Some(item) = self.retrying.pop_due(now)
         {
-            self.make_ready(item, now, out);
+            self.make_ready(item, now);
         }
         self.go_on(now, out);
     }
@@ -163,7 +166,7 @@ impl Machine {
                 self.run.settled(position);
             }
             self.dirty = true;
-            self.release(&item, now, out);
+            self.release(&item, now);
         }
         self.go_on(now, out);
     }
@@ -192,11 +195,12 @@ impl Machine {
         for (id, record) in items {
             let mut item = Item::remembered(id, &record);
             if let Some(entry) = record.entry {
-                item.size = entry.event.size();
-                self.held_bytes += item.size;
+                item.size = entry.size();
                 item.entry = Some(entry);
+                self.held_bytes += item.held_bytes();
             }
-            self.admit(item, now, out);
+            let item = self.slim(item);
+            self.admit(item, now);
         }
         self.go_on(now, out);
     }
@@ -214,19 +218,20 @@ impl Machine {
         out.extend(self.retrying.take_of_topic().iter().map(|item| Action::ForgetRetry(item.id)));
         self.flights.make_stale();
         let mut waiting: Vec<Item> = std::mem::take(&mut self.ready).into();
+        waiting.extend(std::mem::take(&mut self.lacking));
         waiting.extend(std::mem::take(&mut self.refetching).into_values());
+        self.restored.clear();
         waiting.extend(self.keys.clear());
         for item in self.flights.items().chain(self.burying.values()).chain(self.retrying.items()) {
             self.keys.occupy(item.key);
         }
-        let held = |item: &Item| if item.entry.is_some() { item.size } else { 0 };
         let in_use = self.flights.items().chain(self.burying.values()).chain(self.retrying.items());
-        self.held_bytes = in_use.chain(&waiting).map(held).sum();
+        self.held_bytes = in_use.chain(&waiting).map(Item::held_bytes).sum();
         waiting.sort_by_key(|item| item.id);
         for item in waiting {
             match item.id.position() {
-                None => self.admit(item, now, out),
-                Some(_) => self.held_bytes -= held(&item),
+                None => self.admit(item, now),
+                Some(_) => self.held_bytes -= item.held_bytes(),
             }
         }
         self.go_on(now, out);
@@ -235,12 +240,16 @@ impl Machine {
     fn land(&mut self, landed: Landed, outcome: Outcome, now: Time, out: &mut Vec<Action>) {
         let Landed { mut item, stale } = landed;
         if stale {
-            return self.release(&item, now, out);
+            return self.release(&item, now);
         }
         match outcome {
             Outcome::Ack | Outcome::Accepted => {
                 self.counts.acknowledged += 1;
                 item.id.position().into_iter().for_each(|position| self.run.settled(position));
+                self.settle(&item, now, out);
+            }
+            Outcome::Gone => {
+                self.counts.missed += 1;
                 self.settle(&item, now, out);
             }
             Outcome::Permanent(refusal) => {
@@ -271,7 +280,7 @@ impl Machine {
 
     pub(super) fn bury(&mut self, item: Item, reason: Reason, now: Time, out: &mut Vec<Action>) {
         // What is ready or in flight has its body.
-        let Some(entry) = item.entry.clone() else { return self.make_ready(item, now, out) };
+        let Some(entry) = item.entry.clone() else { return self.make_ready(item, now) };
         let position = item.place();
         let attempts = (*item.attempts).clone();
         let dead = DeadRecord { reason, attempts, buried_at: now, position, entry };

@@ -63,9 +63,9 @@ pub(crate) struct Item {
     pub(crate) stood: Option<u64>,
     pub(crate) key: Option<u64>,
     pub(crate) published_at: Time,
-    /// The body; what waits may lose it.
+    /// The event; what waits may lose it.
     pub(crate) entry: Option<Entry>,
-    /// Of the body, in bytes.
+    /// Of the event, in bytes, its data included wherever that is. Not known of what was not read again since a restart.
     pub(crate) size: usize,
     pub(crate) attempts: Box<Attempts>,
     pub(crate) ready_at: Time,
@@ -80,11 +80,16 @@ impl Item {
             stood: None,
             key: entry.key.filter(|_| ordered),
             published_at: entry.published_at,
-            size: entry.event.size(),
+            size: entry.size(),
             entry: Some(entry),
             attempts: Box::default(),
             ready_at: Time(0),
         }
+    }
+
+    /// What it takes of memory, in bytes: the event, without data that is elsewhere.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.entry.as_ref().map_or(0, |entry| entry.event.size())
     }
 
     pub(super) fn remembered(id: Id, record: &RetryRecord) -> Self {
@@ -117,10 +122,6 @@ impl Retrying {
     pub(super) fn insert(&mut self, due: Time, item: Item) {
         self.due.insert((due, item.id));
         self.items.insert(item.id, (due, item));
-    }
-
-    pub(super) fn contains(&self, id: Id) -> bool {
-        !self.items.is_empty() && self.items.contains_key(&id)
     }
 
     pub(super) fn first_due(&self) -> Option<Time> {

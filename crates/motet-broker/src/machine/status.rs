@@ -42,7 +42,7 @@ impl Machine {
     /// What it has done and what it holds.
     pub(crate) fn counts(&self) -> Counts {
         let held = self.ready.iter().chain(self.flights.items()).chain(self.retrying.items());
-        let held = held.chain(self.keys.items()).chain(self.refetching.values());
+        let held = held.chain(self.keys.items()).chain(&self.lacking).chain(self.refetching.values());
         Counts {
             in_flight: self.flights.len(),
             in_flight_events: self.flights.events(),

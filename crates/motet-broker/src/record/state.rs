@@ -227,7 +227,7 @@ mod tests {
     }
 
     fn entry() -> Entry {
-        Entry { event: Event::builder("1", "/s", "t").build().unwrap(), key: Some(9), published_at: Time(5) }
+        Entry::new(Event::builder("1", "/s", "t").build().unwrap(), Some(9), Time(5))
     }
 
     #[test]

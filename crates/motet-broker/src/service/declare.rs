@@ -3,9 +3,10 @@
 use super::{Command, Core, Handle, Subscription, runner};
 use crate::{
     delay,
-    error::BrokerError,
+    error::{BrokerError, EngineTakesLess},
     machine::{Id, Ledger, Machine},
     name::TopicName,
+    port::Engine,
     publish::{self, Topic},
     record::{Checkpoint, Key, Malformed, RetryRecord, number_at},
     run::Run,
@@ -27,8 +28,9 @@ use tokio::sync::{mpsc, watch};
 
 /// So many orders may wait for a subscription's loop.
 const COMMANDS: usize = 256;
-/// Dead letters are counted up to here at a start.
-const LETTERS_COUNTED: usize = 100_000;
+
+/// What attributes may take of an event at the edge of what its topic takes.
+const ATTRIBUTES_BYTES: usize = 4096;
 
 /// The key of the number that was given last.
 pub(super) const LAST: &str = "last";
@@ -53,6 +55,9 @@ impl Handle {
             if !named.contains(&spec.topic) {
                 return Err(BrokerError::NoSuchTopic(spec.name.clone(), spec.topic.clone()));
             }
+        }
+        for spec in &declaration.topics {
+            core.fits_engine(spec)?;
         }
         for spec in declaration.topics {
             core.declare_topic(spec).await?;
@@ -81,6 +86,18 @@ impl Handle {
 }
 
 impl Core {
+    /// Whether the engine takes what the topic does. A topic may be as large as the server's own limit, though attributes count there too:
+    /// an event at that edge is refused when it is published.
+    fn fits_engine(&self, spec: &TopicSpec) -> Result<(), EngineTakesLess> {
+        let Some(most) = self.transport.event_max_bytes() else { return Ok(()) };
+        if spec.event_max_bytes <= most.saturating_add(ATTRIBUTES_BYTES) {
+            return Ok(());
+        }
+        let Engine { name, detail } = self.transport.engine();
+        let (topic, wanted, engine) = (spec.name.clone(), spec.event_max_bytes, format!("{name} ({detail})"));
+        Err(EngineTakesLess { topic, wanted, engine, most })
+    }
+
     async fn declare_topic(self: &Arc<Self>, spec: TopicSpec) -> Result<(), BrokerError> {
         self.transport.ensure(&spec).await?;
         if let Some(topic) = self.topics.read().get(&spec.name) {
@@ -115,7 +132,7 @@ impl Core {
         let redriven = retries.iter().filter(|(id, _)| id.position().is_none());
         let highest = redriven.map(|(id, _)| (id.raw() << 1 >> 1) + 1).max().unwrap_or(0);
         let next_letter = self.graveyard.next_number(id)?.max(highest);
-        let letters = self.graveyard.count(id, LETTERS_COUNTED)? as u64;
+        let tally = self.tally(id).await?;
         let machine = Machine::new(Arc::clone(&spec), self.config.caps, fastrand::u64(..), checkpoint, retries);
         let head = self.transport.head(&spec.topic)?;
         let (commands, orders) = mpsc::channel(COMMANDS);
@@ -126,9 +143,10 @@ impl Core {
             spec: RwLock::new(spec),
             commands,
             next_letter: AtomicU64::new(next_letter),
-            letters: AtomicU64::new(letters),
+            letters: AtomicU64::new(tally.count),
+            letters_gone: AtomicU64::new(0),
             ended,
-            graves: tokio::sync::Mutex::default(),
+            graves: tokio::sync::Mutex::new(tally),
         });
         self.subscriptions.write().insert(name, Arc::clone(&subscription));
         let runner = runner::Runner::new(Arc::clone(self), subscription, machine, head, orders);

@@ -41,7 +41,7 @@ pub struct TopicStatus {
     pub name: TopicName,
     /// Where it begins and ends. Nothing if the engine does not answer.
     pub ends: Option<Ends>,
-    /// Events published since the broker started, duplicates not counted.
+    /// Events published since the broker started, duplicates not counted, and those that wait for their time not before they are due.
     pub published: u64,
     /// Events that were published before, and were not published again.
     pub duplicates: u64,
@@ -66,8 +66,10 @@ pub struct SubscriptionStatus {
     pub counts: Counts,
     /// How long the oldest event that is not settled has been waiting, as far as it has been read.
     pub lag: Option<Duration>,
-    /// Dead letters that nobody has redriven or dropped. Counted up to 100,000 at a start.
+    /// Dead letters that nobody has redriven or dropped.
     pub dead_letters: u64,
+    /// Dead letters that were dropped since the broker started, because there were too many.
+    pub dead_letters_gone: u64,
     /// Events acknowledged per second, over the last ten.
     pub per_second: f64,
 }
@@ -119,6 +121,7 @@ impl Handle {
                 mode: spec.mode,
                 lag: counts.oldest.map(|oldest| now.since(oldest)),
                 dead_letters: subscription.letters.load(Relaxed),
+                dead_letters_gone: subscription.letters_gone.load(Relaxed),
                 per_second,
                 counts,
             });

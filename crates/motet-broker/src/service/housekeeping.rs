@@ -1,4 +1,4 @@
-//! What has to be done now and then: retention, old pages of ids, looks at counters.
+//! What has to be done now and then: retention, large data that nothing needs, old pages of ids, looks at counters.
 
 use super::Core;
 use crate::publish;
@@ -20,8 +20,17 @@ pub(super) async fn run(core: Arc<Core>) {
         let now = core.clock.now();
         let topics: Vec<_> = core.topics.read().values().cloned().collect();
         for topic in &topics {
+            if topic.remembered().1 && !topic.told_of_window.swap(true, Relaxed) {
+                tracing::warn!(
+                    topic = %topic.spec().name, ids_max = core.config.dedup_ids_max,
+                    "more events came within `dedup` than can be remembered: duplicates from the beginning of that time may pass; shorten it"
+                );
+            }
             let mut rates = core.rates.lock();
             rates.entry(topic.spec().name.clone()).or_default().look(now, topic.published.load(Relaxed));
+        }
+        if let Err(error) = core.store.sweep_blobs().await {
+            tracing::warn!(%error, "large data that nothing needs any more could not be removed");
         }
         if now < trim_at {
             continue;

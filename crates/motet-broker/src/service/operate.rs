@@ -6,6 +6,7 @@ use crate::{
     error::SubscriptionError,
     key,
     name::SubscriptionName,
+    payload::{self, Owner},
     port::Entry,
     record::DeadRecord,
     topic::{Position, Start},
@@ -16,6 +17,8 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 /// So many dead letters are redriven or dropped in one write.
 const ROUND: usize = 256;
+/// So many bytes of events are in one page of dead letters; one that is larger is there alone.
+const LETTERS_BYTES: usize = 8 << 20;
 
 impl Handle {
     /// Stops sending; what is in flight goes on. It holds across restarts.
@@ -52,9 +55,21 @@ impl Handle {
     ) -> Result<(Vec<DeadLetter>, Option<u64>), SubscriptionError> {
         let served = self.core.subscription(subscription)?;
         let from = which.from;
-        let (found, next) = self.find(&served, &Arc::new(which), from, most.clamp(1, 10_000)).await?;
-        let letters = found.into_iter().map(|(number, record)| letter(subscription, number, record));
-        Ok((letters.collect(), next))
+        let (found, mut next) = self.find(&served, &Arc::new(which), from, most.clamp(1, 10_000)).await?;
+        let (mut letters, mut bytes) = (Vec::with_capacity(found.len()), 0_usize);
+        for (number, mut record) in found {
+            bytes = bytes.saturating_add(record.entry.size());
+            if bytes > LETTERS_BYTES && !letters.is_empty() {
+                next = Some(number);
+                break;
+            }
+            match record.entry.clone().whole(&self.core.store).await {
+                Ok(entry) => record.entry = entry,
+                Err(error) => record.attempts.last.detail.push_str(&format!(" (its data cannot be read: {error})")),
+            }
+            letters.push(letter(subscription, number, record));
+        }
+        Ok((letters, next))
     }
 
     /// Tries dead letters again, as new, with their keys; up to `most`. How many.
@@ -93,7 +108,8 @@ impl Handle {
         let end = served.next_letter.load(Relaxed);
         let (mut done, mut from, which) = (0, which.from, Arc::new(which));
         while done < most {
-            let _alone = served.graves.lock().await;
+            let mut graves = served.graves.lock().await;
+            let mut tally = *graves;
             let (mut found, next) = self.find(&served, &which, from, ROUND.min(most - done)).await?;
             found.retain(|(number, _)| *number < end);
             if found.is_empty() {
@@ -103,20 +119,24 @@ impl Handle {
             let mut batch = Batch::new();
             let mut items = Vec::with_capacity(found.len());
             for (number, record) in found {
+                tally.take(&record);
+                Owner::Letter(served.id, number).lets_go(&self.core.store, &mut batch, &record.entry)?;
                 let stood = record.position;
-                let entry = match &edited {
-                    None => record.entry,
-                    Some(event) => {
-                        Entry { key: key::of(event, pointer.as_ref()), event: event.clone(), ..record.entry }
-                    }
-                };
                 // Its age begins anew: else one that became too old could never be redriven.
-                let entry = Entry { published_at: now, ..entry };
-                items.push(self.core.graveyard.redrive(&mut batch, served.id, number, stood, entry, now));
+                let entry = match &edited {
+                    None => Entry { published_at: now, ..record.entry },
+                    Some(event) => Entry::new(event.clone(), key::of(event, pointer.as_ref()), now),
+                };
+                let (entry, pin) = payload::apart(&self.core.store, entry).await?;
+                let item = self.core.graveyard.redrive(&mut batch, served.id, number, stood, entry, now);
+                Owner::Redriven(served.id, item.0.raw()).refers(&self.core.store, &mut batch, pin);
+                items.push(item);
             }
+            self.core.note(&mut batch, served.id, tally);
             self.core.store.commit(batch).await?;
+            *graves = tally;
+            served.letters.store(tally.count, Relaxed);
             done += items.len();
-            served.letters.fetch_sub(items.len() as u64, Relaxed);
             served.commands.send(Command::Redriven(items)).await.map_err(|_| SubscriptionError::Stopping)?;
             match next {
                 Some(next) => from = next,
@@ -136,13 +156,20 @@ impl Handle {
         let served = self.core.subscription(subscription)?;
         let (mut done, mut from, which) = (0, which.from, Arc::new(which));
         while done < most {
-            let _alone = served.graves.lock().await;
+            let mut graves = served.graves.lock().await;
+            let mut tally = *graves;
             let (found, next) = self.find(&served, &which, from, ROUND.min(most - done)).await?;
             let mut batch = Batch::new();
-            found.iter().for_each(|(number, _)| self.core.graveyard.drop_letter(&mut batch, served.id, *number));
+            for (number, record) in &found {
+                tally.take(record);
+                self.core.graveyard.drop_letter(&mut batch, served.id, *number);
+                Owner::Letter(served.id, *number).lets_go(&self.core.store, &mut batch, &record.entry)?;
+            }
+            self.core.note(&mut batch, served.id, tally);
             self.core.store.commit(batch).await?;
+            *graves = tally;
+            served.letters.store(tally.count, Relaxed);
             done += found.len();
-            served.letters.fetch_sub(found.len() as u64, Relaxed);
             match next {
                 Some(next) => from = next,
                 None => break,

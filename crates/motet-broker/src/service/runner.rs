@@ -2,9 +2,9 @@
 
 mod act;
 
-use super::{Command, Core, Subscription};
+use super::{Command, Core, Subscription, body::parcels};
 use crate::{
-    machine::{Action, Dispatch, Machine},
+    machine::{Action, Machine},
     outcome::Outcome,
     port::{Entry, Parcel, Stored},
     rate::Rate,
@@ -274,7 +274,7 @@ impl Runner {
                 self.waiters.push_front(waiter);
                 break;
             }
-            let parcels = taken.into_iter().flat_map(parcels).collect();
+            let parcels = taken.into_iter().flat_map(|dispatch| parcels(&self.core.store, dispatch)).collect();
             // Should the worker be gone by now, the leases end by themselves.
             let _ = waiter.reply.send(parcels);
         }
@@ -306,15 +306,4 @@ impl Runner {
             tracing::warn!(subscription = %self.subscription.spec.read().name, %error, "how far it is could not be written");
         }
     }
-}
-
-fn parcels(dispatch: Dispatch) -> impl Iterator<Item = Parcel> {
-    dispatch.letters.into_iter().map(|letter| Parcel {
-        event: letter.entry.event,
-        position: letter.place.map(Position),
-        redriven: letter.id.position().is_none(),
-        attempt: letter.attempt,
-        token: letter.token.to_string(),
-        published_at: letter.entry.published_at,
-    })
 }

@@ -95,7 +95,8 @@ pub(super) fn event(id: &str, key: &str) -> Event {
 
 /// An event as the broker hands it to an engine, published now.
 pub(super) fn entry(event: Event) -> Entry {
-    Entry { key: motet_broker::key::of(&event, None), event, published_at: now() }
+    let key = motet_broker::key::of(&event, None);
+    Entry::new(event, key, now())
 }
 
 /// Events with these ids, as the broker hands them to an engine.
@@ -167,7 +168,18 @@ impl Port {
     }
 
     pub(super) async fn read(&self, from: Position, limits: Limits) -> Vec<Stored> {
-        answered(self.transport.read(&self.topic, from, limits)).await.unwrap_or_else(|error| panic!("read: {error}"))
+        let found = answered(self.transport.read(&self.topic, from, limits)).await;
+        self.whole(found.unwrap_or_else(|error| panic!("read: {error}"))).await
+    }
+
+    /// With the data of large events, which an engine that stands on the broker's store gives only by name.
+    async fn whole(&self, found: Vec<Stored>) -> Vec<Stored> {
+        let mut whole = Vec::with_capacity(found.len());
+        for Stored { position, entry } in found {
+            let entry = entry.whole(&self.store).await.unwrap_or_else(|error| panic!("{position:?}: {error}"));
+            whole.push(Stored { position, entry });
+        }
+        whole
     }
 
     pub(super) async fn ends(&self) -> Ends {
@@ -182,6 +194,7 @@ impl Port {
             let limits = Limits { items: 1000, bytes: 4 << 20 };
             let found = answered(self.transport.read(topic, at, limits)).await;
             let found = found.unwrap_or_else(|error| panic!("read {topic} from {at:?}: {error}"));
+            let found = self.whole(found).await;
             let Some(last) = found.last() else { return all };
             for stored in &found {
                 assert!(stored.position >= at, "{:?} was asked for and {:?} given", at, stored.position);

@@ -76,6 +76,9 @@ macro_rules! with_event_cases {
                 a_wish_for_a_time_that_is_none_is_refused_with_what_it_should_be,
                 a_topic_can_be_followed_without_a_subscription,
             }
+            Shared large [] {
+                large_data_comes_through_a_delay_a_dead_letter_a_redrive_and_a_restart,
+            }
             Shared delivery [] {
                 every_subscription_sees_every_event,
                 what_is_delivered_is_what_was_published,

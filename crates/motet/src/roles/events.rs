@@ -136,6 +136,14 @@ impl Events {
         Ok(doors)
     }
 
+    /// Lets deliveries that are under way end while the services that take them still run, and sends no more. Publishing goes on.
+    pub(crate) async fn drain(&self) {
+        let broker = self.running().map(|(broker, _)| broker);
+        if let Some(broker) = broker {
+            broker.drain().await;
+        }
+    }
+
     /// Stops in good order: deliveries that are under way may end, and how far everything is, is written down.
     pub(crate) async fn stop(&self) {
         let running = self.running.lock().take();

@@ -176,6 +176,8 @@ impl Session {
         self.shared.current.lock().stopping = true;
         self.shared.unwatch_files();
         self.shared.refresh();
+        // Before their services stop: what is sent to a service that is going only fails, and counts as an attempt.
+        self.shared.events.drain().await;
         if let Err(error) = self.shared.supervisor.stop_all().await {
             tracing::error!(%error, "services may not have been stopped");
         }

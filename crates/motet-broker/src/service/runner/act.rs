@@ -1,13 +1,17 @@
 //! Doing what the machine says. What takes time becomes a piece of work whose result comes back to the loop.
 
-use super::{Done, Runner, TRY_AGAIN, parcels};
+use super::{Done, Runner, TRY_AGAIN};
 use crate::{
     dead::retry_key,
     machine::{Action, Dispatch, Id},
     outcome::Outcome,
-    port::{Delivery, Entry, TransportError},
+    payload::Owner,
+    port::{Entry, TransportError},
     record::{DeadRecord, RetryRecord},
-    service::Core,
+    service::{
+        Core,
+        body::{deliver, parcels},
+    },
     topic::Position,
 };
 use futures_util::FutureExt;
@@ -31,7 +35,7 @@ impl Runner {
                 Action::SaveRetry(event, record) => {
                     batch.insert(&self.core.graveyard.retries, retry_key(id, event), record.write());
                 }
-                Action::ForgetRetry(event) => batch.remove(&self.core.graveyard.retries, retry_key(id, event)),
+                Action::ForgetRetry(event) => self.forget(&mut batch, event),
                 _ if self.stopping => {}
                 Action::Deliver(dispatch) => self.send(dispatch),
                 Action::Fetch { from, items, bytes, epoch } => self.fetch(from, Limits { items, bytes }, epoch),
@@ -46,6 +50,18 @@ impl Runner {
         }
     }
 
+    fn forget(&self, batch: &mut Batch, event: Id) {
+        let id = self.subscription.id;
+        batch.remove(&self.core.graveyard.retries, retry_key(id, event));
+        // Only redriven ones have data of their own.
+        if event.position().is_none()
+            && let Err(error) = self.core.store.release(batch, &Owner::Redriven(id, event.raw()).name())
+        {
+            let name = self.subscription.spec.read().name.clone();
+            tracing::warn!(subscription = %name, %error, "the data of an event that is done with stays on disk");
+        }
+    }
+
     fn send(&mut self, dispatch: Dispatch) {
         let (core, spec) = (Arc::clone(&self.core), self.subscription.spec.read().clone());
         let run = self.machine.run();
@@ -54,8 +70,8 @@ impl Runner {
             let flight = dispatch.flight;
             let count = dispatch.letters.len();
             let timeout = spec.timeout;
-            let delivery = Delivery { subscription: spec, run, parcels: parcels(dispatch).collect() };
-            let answer = AssertUnwindSafe(core.deliver.deliver(delivery)).catch_unwind();
+            let parcels = parcels(&core.store, dispatch).collect();
+            let answer = AssertUnwindSafe(deliver(&core, spec, run, parcels)).catch_unwind();
             let outcomes = match tokio::time::timeout(timeout, answer).await {
                 Ok(Ok(outcomes)) => outcomes,
                 Ok(Err(_)) => vec![Outcome::retry("the delivery failed inside of Motet; its log says where"); count],
@@ -122,15 +138,9 @@ impl Runner {
                 attempts = dead.attempts.made, last = %dead.attempts.last.detail, "an event became a dead letter"
             );
             loop {
-                let batch = core.graveyard.bury(subscription.id, number, id, &dead);
-                let alone = subscription.graves.lock().await;
-                match core.store.commit(batch).await {
-                    Ok(()) => {
-                        subscription.letters.fetch_add(1, Relaxed);
-                        return Done::Buried { id };
-                    }
+                match core.bury(&subscription, number, id, &dead).await {
+                    Ok(()) => return Done::Buried { id },
                     Err(error) => {
-                        drop(alone);
                         tracing::error!(subscription = %name, %error, "a dead letter could not be written; tried again");
                         tokio::time::sleep(TRY_AGAIN).await;
                     }

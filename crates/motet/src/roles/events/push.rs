@@ -14,9 +14,11 @@
 use super::Declared;
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
+use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use motet_broker::{
-    Deliver, Delivery, Event, Outcome, Parcel, Permanent, Refusal, SubscriptionName, outcome::DETAIL_MAX_BYTES,
+    Deliver, Delivery, Event, Outcome, Parcel, Payload, Permanent, Refusal, SubscriptionName, SubscriptionSpec,
+    outcome::DETAIL_MAX_BYTES,
 };
 use motet_cloudevents::http as codec;
 use motet_kernel::name::ServiceName;
@@ -76,7 +78,15 @@ impl Push {
     }
 
     async fn send(&self, target: &Target, delivery: &Delivery) -> Result<Vec<Outcome>, reqwest::Error> {
-        let (headers, body) = request(delivery, target.content);
+        let (mut headers, body) = request(delivery, target.content);
+        let body = match delivery.parcels.as_slice() {
+            [Parcel { payload: Some(payload), .. }] => {
+                // Handlers read as many bytes as they are told to; pieces without a length are not for everybody.
+                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(payload.bytes()));
+                pieces(payload.clone())
+            }
+            _ => reqwest::Body::from(body),
+        };
         let mut answer = self.client.post(&*target.url).headers(headers).body(body).send().await?;
         let status = answer.status().as_u16();
         let after = answer.headers().get(header::RETRY_AFTER).and_then(retry_after);
@@ -100,6 +110,13 @@ impl Push {
 
 #[async_trait]
 impl Deliver for Push {
+    /// In the binary mode the data is the body as it is; everywhere else it stands in a document.
+    fn streams(&self, subscription: &SubscriptionSpec) -> bool {
+        let targets = self.targets.read();
+        let target = targets.get(&subscription.name);
+        subscription.batch.is_none() && target.is_some_and(|target| target.content == ContentMode::Binary)
+    }
+
     async fn deliver(&self, delivery: Delivery) -> Vec<Outcome> {
         let target = self.targets.read().get(&delivery.subscription.name).cloned();
         let all = |why: String| vec![Outcome::retry(why); delivery.parcels.len()];
@@ -109,6 +126,19 @@ impl Deliver for Push {
             Err(error) => all(error.without_url().to_string()),
         }
     }
+}
+
+/// Large data, read while it is sent. It breaks off where it is not what was published.
+fn pieces(payload: Payload) -> reqwest::Body {
+    let pieces = stream::try_unfold((payload, None), |(payload, open)| async move {
+        let mut open = match open {
+            Some(open) => open,
+            None => payload.open().await?,
+        };
+        let piece = open.next().await?;
+        Ok::<_, motet_store::BlobError>(piece.map(|piece| (piece, (payload, Some(open)))))
+    });
+    reqwest::Body::wrap_stream(pieces)
 }
 
 fn request(delivery: &Delivery, content: ContentMode) -> (HeaderMap, bytes::Bytes) {
@@ -197,7 +227,8 @@ mod tests {
         let event = event.content_type("application/json").build().unwrap();
         let spec = SubscriptionSpec { batch, ..SubscriptionSpec::new("s".parse().unwrap(), "t".parse().unwrap()) };
         let token = "7-9".to_owned();
-        let parcel = Parcel { event, position: None, redriven: false, attempt: 3, token, published_at: Time(0) };
+        let published_at = Time(0);
+        let parcel = Parcel { event, payload: None, position: None, redriven: false, attempt: 3, token, published_at };
         let (headers, body) =
             request(&Delivery { subscription: Arc::new(spec), run: Run::default(), parcels: vec![parcel] }, content);
         (headers, serde_json::from_slice(&body).unwrap())

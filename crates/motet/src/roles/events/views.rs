@@ -270,6 +270,11 @@ pub(super) struct Ways {
 
 #[async_trait]
 impl Deliver for Ways {
+    /// A view needs the data as a whole, and is no target of a push.
+    fn streams(&self, subscription: &SubscriptionSpec) -> bool {
+        self.push.streams(subscription)
+    }
+
     async fn deliver(&self, delivery: Delivery) -> Vec<Outcome> {
         match self.views.deliver(&delivery).await {
             Some(outcomes) => outcomes,
@@ -299,6 +304,7 @@ mod tests {
         let event = event.maybe_data(data.map(bytes::Bytes::from_static)).build().unwrap();
         let parcel = Parcel {
             event,
+            payload: None,
             position: Some(Position(7)),
             redriven: false,
             attempt: 1,

@@ -1,7 +1,9 @@
 //! The broker as the queue of jobs: a ticket is an event that names a job.
 
 use async_trait::async_trait;
-use motet_broker::{Deliver, Delivery, Event, Handle as Broker, Outcome, Refusal, SubscriptionName, TopicName};
+use motet_broker::{
+    Deliver, Delivery, Event, Handle as Broker, Outcome, Refusal, SubscriptionName, SubscriptionSpec, TopicName,
+};
 use motet_jobs::{JobId, Queue, QueueError, Ticket, Verdict};
 use motet_kernel::clock::Timestamp;
 use std::{
@@ -129,6 +131,10 @@ impl Deliveries {
 
 #[async_trait]
 impl Deliver for Deliveries {
+    fn streams(&self, subscription: &SubscriptionSpec) -> bool {
+        self.events.streams(subscription)
+    }
+
     async fn deliver(&self, delivery: Delivery) -> Vec<Outcome> {
         if !is_ticket(delivery.subscription.topic.as_str()) {
             return self.events.deliver(delivery).await;

@@ -55,11 +55,16 @@ fn topics(topics: &[TopicStatus]) -> Vec<Family> {
         counters.map(|(name, help, read)| all(Family::counter(name, help), topics, labels, read)).to_vec();
     let kept = Family::gauge("motet_broker_events_kept", "Events that a topic keeps.");
     families.push(all(kept, topics, labels, |it| it.ends.map_or(0, |ends| ends.next.0.saturating_sub(ends.first.0))));
+    let shortened = Family::gauge(
+        "motet_broker_dedup_window_shortened",
+        "1 where more events came within the window of `dedup` than can be remembered: old duplicates may pass.",
+    );
+    families.push(all(shortened, topics, labels, |it| u64::from(it.window_shortened)));
     families
 }
 
 fn subscriptions(subscriptions: &[SubscriptionStatus]) -> Vec<Family> {
-    let counters: [(&'static str, &'static str, Read<SubscriptionStatus>); 6] = [
+    let counters: [(&'static str, &'static str, Read<SubscriptionStatus>); 7] = [
         ("motet_broker_events_delivered", "Events handed to subscribers, each attempt counted.", |it| {
             it.counts.delivered
         }),
@@ -70,6 +75,9 @@ fn subscriptions(subscriptions: &[SubscriptionStatus]) -> Vec<Family> {
             it.counts.filtered
         }),
         ("motet_broker_events_missed", "Events that were gone before they were read.", |it| it.counts.missed),
+        ("motet_broker_dead_letters_dropped", "Dead letters that went because there were too many.", |it| {
+            it.dead_letters_gone
+        }),
     ];
     let gauges: [(&'static str, &'static str, Read<SubscriptionStatus>); 5] = [
         ("motet_broker_events_waiting", "Events that are not settled, in flight or tried again.", waiting),
