@@ -1,5 +1,6 @@
 //! One topic of the embedded engine.
 
+use super::recent::Recent;
 use crate::{
     name::TopicName,
     port::{Ends, TransportError},
@@ -31,6 +32,7 @@ pub(super) struct Log {
     index: Keyspace,
     writer: Mutex<Writer>,
     head: Arc<watch::Sender<Position>>,
+    recent: Arc<Mutex<Recent>>,
     first: AtomicU64,
 }
 
@@ -59,7 +61,15 @@ impl Log {
         let events = store.keyspace(&format!("{prefix}topic.{topic}"), Shape::Log).map_err(unavailable)?;
         let writer = Writer { next: 0, total: 0, indexed_at: None, indexed_total: 0 };
         let head = Arc::new(watch::Sender::new(Position(0)));
-        let log = Self { topic, events, index, writer: Mutex::new(writer), head, first: AtomicU64::new(0) };
+        let log = Self {
+            topic,
+            events,
+            index,
+            writer: Mutex::new(writer),
+            head,
+            recent: Arc::default(),
+            first: AtomicU64::new(0),
+        };
         log.recover()?;
         Ok(log)
     }
@@ -102,15 +112,16 @@ impl Log {
             writer.indexed_at = Some(at);
             writer.indexed_total = writer.total;
         }
-        for record in records {
+        for record in &records {
             writer.total += record.len() as u64;
-            batch.insert(&self.events, Bytes::copy_from_slice(&writer.next.to_be_bytes()), record);
+            batch.insert(&self.events, Bytes::copy_from_slice(&writer.next.to_be_bytes()), record.clone());
             writer.next += 1;
         }
-        let (next, head) = (writer.next, Arc::clone(&self.head));
+        let (next, head, recent) = (writer.next, Arc::clone(&self.head), Arc::clone(&self.recent));
         // Under the lock: the store writes in the order in which it is handed things.
         store.submit(batch, room, move |result| {
             if result.is_ok() {
+                recent.lock().push((first..).zip(records));
                 head.send_if_modified(|head| {
                     let later = next > head.0;
                     head.0 = head.0.max(next);
@@ -121,6 +132,16 @@ impl Log {
             let _ = answer.send(result);
         });
         first
+    }
+
+    /// What is there from a position on, if that is known without the disk.
+    pub(super) fn recent(&self, from: u64, limits: Limits) -> Option<Vec<(u64, Bytes)>> {
+        self.recent.lock().range(from.max(self.first.load(Relaxed)), limits)
+    }
+
+    /// Keeps nothing in memory that was published before now.
+    pub(super) fn forget_recent(&self) {
+        self.recent.lock().clear();
     }
 
     /// The oldest position, and what is there from a position on.
