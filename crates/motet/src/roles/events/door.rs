@@ -39,11 +39,10 @@ impl ServicesDoor {
 
     fn topic(&self, name: &str) -> Result<TopicName, Refusal> {
         let declared = self.declared.read();
-        let known = declared.topics().keys();
-        let found = name.parse().ok().filter(|name: &TopicName| declared.topics().contains_key(name));
+        let found = declared.topics().get_key_value(name).map(|(name, _)| name.clone());
         found.ok_or_else(|| Refusal::UnknownTopic {
             name: name.to_owned(),
-            nearest: nearest_text(name, known.map(TopicName::as_str)),
+            nearest: nearest_text(name, declared.topics().keys().map(TopicName::as_str)),
         })
     }
 
