@@ -23,7 +23,9 @@
 mod body;
 mod consume;
 mod error;
+mod ids;
 mod lines;
+mod patience;
 pub mod port;
 mod publish;
 mod pull;
@@ -38,7 +40,9 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use ids::Ids;
 use motet_kernel::task::{Kind, TaskGroup};
+use patience::Patience;
 use port::Events;
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -84,6 +88,7 @@ impl Default for Options {
 /// What all requests at one address share.
 pub(crate) struct Door {
     pub(crate) events: Arc<dyn Events>,
+    pub(crate) ids: Ids,
     pub(crate) options: Options,
     pub(crate) budget: Budget,
     pub(crate) closing: CancellationToken,
@@ -92,7 +97,7 @@ pub(crate) struct Door {
 /// Serves one service's address until the group is cancelled.
 pub fn serve(listener: TcpListener, events: Arc<dyn Events>, options: Options, group: &TaskGroup) {
     let budget = Budget::new(options.waiting_bytes);
-    let door = Arc::new(Door { events, options, budget, closing: group.token() });
+    let door = Arc::new(Door { events, ids: Ids::default(), options, budget, closing: group.token() });
     let connections = group.clone();
     group.spawn(Kind::Listener, "services' port", async move { accept(listener, door, connections).await });
 }
@@ -129,7 +134,7 @@ async fn accept(listener: TcpListener, door: Arc<Door>, group: TaskGroup) {
 async fn connection(socket: TcpStream, door: Arc<Door>) {
     let _ = socket.set_nodelay(true);
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(door.options.stream_idle).pipeline_flush(true);
+    builder.http1().timer(Patience::default()).header_read_timeout(door.options.stream_idle).pipeline_flush(true);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256).keep_alive_interval(Duration::from_secs(30));
     let grace = door.options.grace;
     let closing = door.closing.clone();
