@@ -17,7 +17,6 @@ use crate::{
     topic::{Keep, Position, TopicSpec},
 };
 use async_trait::async_trait;
-use bytes::Bytes;
 use log::Log;
 use motet_store::{Limits, Shape, Store};
 use parking_lot::RwLock;
@@ -89,7 +88,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
     }
 }
 
-fn stored(log: &Log, found: Vec<(u64, Bytes)>) -> Result<Vec<Stored>, TransportError> {
+fn stored(log: &Log, found: Vec<(u64, bytes::Bytes)>) -> Result<Vec<Stored>, TransportError> {
     let stored = found.into_iter().map(|(position, record)| {
         let entry = read_entry(record).map_err(|error| log.unreadable(position, &error))?;
         Ok(Stored { position: Position(position), entry })

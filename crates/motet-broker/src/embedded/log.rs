@@ -101,6 +101,7 @@ impl Log {
         room: Room,
         answer: oneshot::Sender<Result<(), CommitError>>,
     ) -> u64 {
+        let (recent, newest) = (Arc::clone(&self.recent), records.clone());
         let mut writer = self.writer.lock();
         let first = writer.next;
         let indexed = writer.indexed_at;
@@ -112,16 +113,16 @@ impl Log {
             writer.indexed_at = Some(at);
             writer.indexed_total = writer.total;
         }
-        for record in &records {
+        for record in records {
             writer.total += record.len() as u64;
-            batch.insert(&self.events, Bytes::copy_from_slice(&writer.next.to_be_bytes()), record.clone());
+            batch.insert(&self.events, Bytes::copy_from_slice(&writer.next.to_be_bytes()), record);
             writer.next += 1;
         }
-        let (next, head, recent) = (writer.next, Arc::clone(&self.head), Arc::clone(&self.recent));
+        let (next, head) = (writer.next, Arc::clone(&self.head));
         // Under the lock: the store writes in the order in which it is handed things.
         store.submit(batch, room, move |result| {
             if result.is_ok() {
-                recent.lock().push((first..).zip(records));
+                recent.lock().push((first..).zip(newest));
                 head.send_if_modified(|head| {
                     let later = next > head.0;
                     head.0 = head.0.max(next);
