@@ -26,8 +26,10 @@
 mod body;
 mod consume;
 mod error;
+mod ids;
 pub mod jobs;
 mod lines;
+mod patience;
 pub mod port;
 mod publish;
 mod pull;
@@ -42,7 +44,9 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use ids::Ids;
 use motet_kernel::task::{Kind, TaskGroup};
+use patience::Patience;
 use port::{Events, jobs::Jobs};
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -103,6 +107,7 @@ impl<E: Events> From<Arc<E>> for Ports {
 pub(crate) struct Door {
     pub(crate) events: Arc<dyn Events>,
     pub(crate) jobs: Option<Arc<dyn Jobs>>,
+    pub(crate) ids: Ids,
     pub(crate) options: Options,
     pub(crate) budget: Budget,
     pub(crate) closing: CancellationToken,
@@ -112,7 +117,7 @@ pub(crate) struct Door {
 pub fn serve(listener: TcpListener, ports: impl Into<Ports>, options: Options, group: &TaskGroup) {
     let budget = Budget::new(options.waiting_bytes);
     let Ports { events, jobs } = ports.into();
-    let door = Arc::new(Door { events, jobs, options, budget, closing: group.token() });
+    let door = Arc::new(Door { events, jobs, ids: Ids::default(), options, budget, closing: group.token() });
     let connections = group.clone();
     group.spawn(Kind::Listener, "services' port", async move { accept(listener, door, connections).await });
 }
@@ -149,7 +154,7 @@ async fn accept(listener: TcpListener, door: Arc<Door>, group: TaskGroup) {
 async fn connection(socket: TcpStream, door: Arc<Door>) {
     let _ = socket.set_nodelay(true);
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(door.options.stream_idle).pipeline_flush(true);
+    builder.http1().timer(Patience::default()).header_read_timeout(door.options.stream_idle).pipeline_flush(true);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256).keep_alive_interval(Duration::from_secs(30));
     let grace = door.options.grace;
     let closing = door.closing.clone();

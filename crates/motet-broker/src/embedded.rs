@@ -6,6 +6,7 @@
 //! is let go of one by one.
 
 mod log;
+mod recent;
 
 use crate::{
     engine::{Capability, Support},
@@ -89,6 +90,14 @@ pub(crate) async fn blocking<T: Send + 'static>(
     }
 }
 
+fn stored(log: &Log, found: Vec<(u64, bytes::Bytes)>) -> Result<Vec<Stored>, TransportError> {
+    let stored = found.into_iter().map(|(position, record)| {
+        let entry = read_entry(record).map_err(|error| log.unreadable(position, &error))?;
+        Ok(Stored { position: Position(position), entry })
+    });
+    stored.collect()
+}
+
 #[async_trait]
 impl Transport for Embedded {
     fn engine(&self) -> Engine {
@@ -139,13 +148,12 @@ impl Transport for Embedded {
 
     async fn read(&self, topic: &TopicName, from: Position, limits: Limits) -> Result<Vec<Stored>, TransportError> {
         let log = self.log(topic)?;
+        if let Some(found) = log.recent(from.0, limits) {
+            return stored(&log, found);
+        }
         blocking(move || {
             let (_, found) = log.range(from.0, limits)?;
-            let stored = found.into_iter().map(|(position, record)| {
-                let entry = read_entry(record).map_err(|error| log.unreadable(position, &error))?;
-                Ok(Stored { position: Position(position), entry })
-            });
-            stored.collect()
+            stored(&log, found)
         })
         .await
     }
@@ -169,6 +177,7 @@ impl Transport for Embedded {
 
     async fn trim(&self, topic: &TopicName, keep: &Keep, now: Time) -> Result<(), TransportError> {
         let (log, store, keep) = (self.log(topic)?, self.store.clone(), *keep);
+        log.forget_recent();
         let planned = {
             let log = Arc::clone(&log);
             blocking(move || log.plan_trim(&keep, now)).await?

@@ -89,7 +89,7 @@ struct Subscription {
 /// What a subscription's loop is asked for.
 enum Command {
     Pull { max: usize, until: Time, reply: oneshot::Sender<Vec<Parcel>> },
-    Answer { token: Token, outcome: Outcome, reply: oneshot::Sender<bool> },
+    Answer { tokens: Vec<Token>, outcome: Outcome, reply: oneshot::Sender<Vec<bool>> },
     Extend { token: Token, more: Duration, reply: oneshot::Sender<bool> },
     Pause { on: bool, reply: oneshot::Sender<()> },
     Seek { position: Position, reply: oneshot::Sender<()> },
@@ -203,9 +203,23 @@ impl Handle {
         token: &str,
         outcome: Outcome,
     ) -> Result<(), SubscriptionError> {
+        let over = self.settle_all(subscription, vec![token.to_owned()], outcome).await?;
+        leased(over.is_empty())
+    }
+
+    /// The same for several events at once; those of the tokens whose lease is over.
+    pub async fn settle_all(
+        &self,
+        subscription: &SubscriptionName,
+        tokens: Vec<String>,
+        outcome: Outcome,
+    ) -> Result<Vec<String>, SubscriptionError> {
         let served = self.core.subscription(subscription)?;
-        let token = token.parse().map_err(|()| SubscriptionError::LeaseGone)?;
-        leased(ask(&served, |reply| Command::Answer { token, outcome, reply }).await?)
+        let parsed: Vec<Option<Token>> = tokens.iter().map(|token| token.parse().ok()).collect();
+        let known = parsed.iter().flatten().copied().collect();
+        let mut held = ask(&served, |reply| Command::Answer { tokens: known, outcome, reply }).await?.into_iter();
+        let is_held = parsed.iter().map(|token| token.is_some() && held.next().unwrap_or_default());
+        Ok(tokens.into_iter().zip(is_held).filter_map(|(token, is_held)| (!is_held).then_some(token)).collect())
     }
 
     /// The lease of this token goes on for `more` from now.

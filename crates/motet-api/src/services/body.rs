@@ -1,16 +1,13 @@
 //! Bodies: read within bounds of size, time and memory, and answered.
 
-use super::{Door, Refusal};
+use super::{Door, Refusal, patience::within};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Frame, Incoming};
 use std::{convert::Infallible, sync::Arc, time::Duration};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What is sent back: most answers are small and known, some have no end.
 pub(crate) type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Infallible>>;
@@ -64,7 +61,7 @@ pub(crate) async fn read(door: &Door, body: Incoming, limit: usize) -> Result<(B
     }
     let share = door.budget.take(expected.unwrap_or(limit))?;
     let deadline = door.options.body_deadline;
-    let read = timeout(deadline, Limited::new(body, limit).collect());
+    let read = within(deadline, Limited::new(body, limit).collect());
     match read.await {
         Ok(Ok(collected)) => {
             let bytes = collected.to_bytes();

@@ -30,7 +30,7 @@ pub(crate) async fn post(door: &Door, topic: &str, request: Request<Incoming>) -
     };
     let (body, share) = body::read(door, body, limit).await?;
     let limits = Limits { event_bytes: admitted.event_bytes, batch_events: door.options.batch_events };
-    let mut events = codec::decode(&head.headers, &body, &limits, || fill(topic, &admitted))?.into_vec();
+    let mut events = codec::decode(&head.headers, &body, &limits, || fill(door, topic, &admitted))?.into_vec();
     if let Some((name, text)) = &later {
         for event in &mut events {
             *event = event.edit().extension(*name, text).build().map_err(DecodeError::from)?;
@@ -76,12 +76,13 @@ pub(crate) fn write_receipt(event: &Event, receipt: Receipt, out: &mut Vec<u8>) 
 }
 
 /// What events that come without attributes get.
-fn fill(topic: &str, admitted: &Admitted) -> Fill {
+fn fill(door: &Door, topic: &str, admitted: &Admitted) -> Fill {
+    let now = Timestamp::now();
     Fill {
-        id: uuid::Uuid::now_v7().to_string(),
+        id: door.ids.next(now).to_string(),
         source: admitted.source.to_string(),
         ty: topic.to_owned(),
-        time: Timestamp::now().to_string(),
+        time: now.to_string(),
     }
 }
 

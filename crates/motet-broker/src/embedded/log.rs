@@ -1,5 +1,6 @@
 //! One topic of the embedded engine.
 
+use super::recent::Recent;
 use crate::{
     name::TopicName,
     payload::Owner,
@@ -35,6 +36,7 @@ pub(super) struct Log {
     store: Store,
     writer: Mutex<Writer>,
     head: Arc<watch::Sender<Position>>,
+    recent: Arc<Mutex<Recent>>,
     first: AtomicU64,
 }
 
@@ -72,8 +74,8 @@ impl Log {
         let events = store.keyspace(&format!("{prefix}topic.{topic}"), Shape::Log).map_err(unavailable)?;
         let writer = Writer { next: 0, total: 0, indexed_at: None, indexed_total: 0 };
         let head = Arc::new(watch::Sender::new(Position(0)));
-        let (store, writer, first) = (store.clone(), Mutex::new(writer), AtomicU64::new(0));
-        let log = Self { topic, events, index, store, writer, head, first };
+        let (store, writer, recent) = (store.clone(), Mutex::new(writer), Arc::default());
+        let log = Self { topic, events, index, store, writer, head, recent, first: AtomicU64::new(0) };
         log.recover()?;
         Ok(log)
     }
@@ -108,6 +110,8 @@ impl Log {
         room: Room,
         answer: oneshot::Sender<Result<(), CommitError>>,
     ) -> u64 {
+        let recent = Arc::clone(&self.recent);
+        let newest: Vec<Bytes> = records.iter().map(|record| record.bytes.clone()).collect();
         let mut writer = self.writer.lock();
         let first = writer.next;
         let indexed = writer.indexed_at;
@@ -129,6 +133,7 @@ impl Log {
         // Under the lock: the store writes in the order in which it is handed things.
         self.store.submit(batch, room, move |result| {
             if result.is_ok() {
+                recent.lock().push((first..).zip(newest));
                 head.send_if_modified(|head| {
                     let later = next > head.0;
                     head.0 = head.0.max(next);
@@ -139,6 +144,16 @@ impl Log {
             let _ = answer.send(result);
         });
         first
+    }
+
+    /// What is there from a position on, if that is known without the disk.
+    pub(super) fn recent(&self, from: u64, limits: Limits) -> Option<Vec<(u64, Bytes)>> {
+        self.recent.lock().range(from.max(self.first.load(Relaxed)), limits)
+    }
+
+    /// Keeps nothing in memory that was published before now.
+    pub(super) fn forget_recent(&self) {
+        self.recent.lock().clear();
     }
 
     /// The oldest position, and what is there from a position on.

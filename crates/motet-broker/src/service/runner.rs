@@ -172,8 +172,9 @@ impl Runner {
                     self.waiters.push_back(Waiter { max, until, reply });
                 }
             }
-            Command::Answer { token, outcome, reply } => {
-                let _ = reply.send(self.feed(|machine, now, out| machine.answer(token, outcome, now, out)));
+            Command::Answer { tokens, outcome, reply } => {
+                let answer = |token| self.feed(|machine, now, out| machine.answer(token, outcome.clone(), now, out));
+                let _ = reply.send(tokens.into_iter().map(answer).collect());
             }
             Command::Extend { token, more, reply } => {
                 let _ = reply.send(self.feed(|machine, now, _| machine.extend(token, more, now)));

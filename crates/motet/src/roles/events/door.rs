@@ -39,11 +39,10 @@ impl ServicesDoor {
 
     fn topic(&self, name: &str) -> Result<TopicName, Refusal> {
         let declared = self.declared.read();
-        let known = declared.topics().keys();
-        let found = name.parse().ok().filter(|name: &TopicName| declared.topics().contains_key(name));
+        let found = declared.topics().get_key_value(name).map(|(name, _)| name.clone());
         found.ok_or_else(|| Refusal::UnknownTopic {
             name: name.to_owned(),
-            nearest: nearest_text(name, known.map(TopicName::as_str)),
+            nearest: nearest_text(name, declared.topics().keys().map(TopicName::as_str)),
         })
     }
 
@@ -57,6 +56,18 @@ impl ServicesDoor {
                 nearest: nearest_text(name, own.map(|subscription| subscription.spec.topic.as_str())),
             }),
         }
+    }
+
+    async fn extend(&self, name: &SubscriptionName, tokens: Vec<String>, by: Duration) -> Result<Vec<String>, Refusal> {
+        let mut over = Vec::new();
+        for token in tokens {
+            match self.broker.extend(name, &token, by).await {
+                Ok(()) => {}
+                Err(SubscriptionError::LeaseGone) => over.push(token),
+                Err(error) => return Err(not_possible(&error)),
+            }
+        }
+        Ok(over)
     }
 }
 
@@ -146,27 +157,15 @@ impl Events for ServicesDoor {
 
     async fn settle(&self, subscription: &str, tokens: Vec<String>, settle: Settle) -> Result<Vec<String>, Refusal> {
         let (name, _) = self.subscription(subscription)?;
-        let mut over = Vec::new();
-        for token in tokens {
-            let settled = match &settle {
-                Settle::Ack => self.broker.ack(&name, &token).await,
-                Settle::Extend(more) => self.broker.extend(&name, &token, *more).await,
-                Settle::Nack { reason, after, permanent } => {
-                    let refusal = motet_broker::Refusal::of(reason.clone());
-                    let outcome = match permanent {
-                        true => Outcome::Permanent(refusal),
-                        false => Outcome::Retry { refusal, after: *after },
-                    };
-                    self.broker.settle(&name, &token, outcome).await
-                }
-            };
-            match settled {
-                Ok(()) => {}
-                Err(SubscriptionError::LeaseGone) => over.push(token),
-                Err(error) => return Err(not_possible(&error)),
+        let outcome = match settle {
+            Settle::Ack => Outcome::Ack,
+            Settle::Extend(more) => return self.extend(&name, tokens, more).await,
+            Settle::Nack { reason, permanent: true, .. } => Outcome::Permanent(motet_broker::Refusal::of(reason)),
+            Settle::Nack { reason, after, permanent: false } => {
+                Outcome::Retry { refusal: motet_broker::Refusal::of(reason), after }
             }
-        }
-        Ok(over)
+        };
+        self.broker.settle_all(&name, tokens, outcome).await.map_err(|error| not_possible(&error))
     }
 
     async fn watch(&self, topic: &str, from: From) -> Result<BoxStream<'static, Result<Seen, Refusal>>, Refusal> {
