@@ -1,7 +1,7 @@
 //! Conformance suites for the ports, fixtures, output filters.
 //!
 //! Nothing here runs outside tests. Map: `discovery` (the suite of the discovery port), `datastore` (the suite of the store
-//! port), `events` (the suite of the events engines); throw-away servers: `kafka`, `nats`, `postgres`, `rabbitmq`; `relay` (a network
+//! port), `events` (the suite of the events engines); throw-away servers: `kafka`, `mysql`, `nats`, `postgres`, `rabbitmq`; `relay` (a network
 //! that a test can break); each behind the cargo feature of its name.
 
 #[cfg(feature = "discovery")]
@@ -15,6 +15,9 @@ pub mod events;
 
 #[cfg(feature = "kafka")]
 pub mod kafka;
+
+#[cfg(feature = "mysql")]
+pub mod mysql;
 
 #[cfg(feature = "nats")]
 pub mod nats;
