@@ -7,6 +7,7 @@ mod faults;
 mod footprint;
 mod lifecycle;
 mod metrics;
+mod outbox;
 mod policies;
 mod scratch;
 mod stores;
