@@ -22,6 +22,7 @@ mod provision;
 mod session;
 pub mod view;
 
+use crate::mark;
 use address::Server;
 use async_trait::async_trait;
 use motet_datastore::{
@@ -76,7 +77,7 @@ impl Postgres {
         let server = Server::parse(&options.admin_url, &options.origin)?;
         let trouble = |source| FileTrouble { action: "find", path: options.state.clone(), source };
         let state = std::path::absolute(&options.state).map_err(trouble)?;
-        let installation = options.installation.clone().unwrap_or_else(|| naming::installation(&state));
+        let installation = options.installation.clone().unwrap_or_else(|| mark::installation(&state));
         Ok(Self { options: Options { state, ..options }, server, installation })
     }
 
@@ -87,7 +88,7 @@ impl Postgres {
             place: Place::of(&self.options.state, service),
             role: name.clone(),
             database: name,
-            mark: naming::mark(&self.options.system, service, &self.installation),
+            mark: mark::mark(&self.options.system, service, &self.installation),
         }
     }
 

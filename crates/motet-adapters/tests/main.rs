@@ -3,6 +3,8 @@
 
 #[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(feature = "mysql")]
+mod mysql;
 #[cfg(feature = "nats")]
 mod nats;
 #[cfg(feature = "postgres")]

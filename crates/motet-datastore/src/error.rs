@@ -84,7 +84,7 @@ pub struct InvalidAddress {
 
 /// An address that asks for encryption, which is not there.
 #[derive(Debug, thiserror::Error)]
-#[error("the server address in {origin} asks for `{asked}`, and connections to PostgreSQL are not encrypted yet")]
+#[error("the server address in {origin} asks for `{asked}`, and connections to database servers are not encrypted yet")]
 pub struct EncryptionUnsupported {
     /// Where the address was written.
     pub origin: String,
@@ -263,11 +263,11 @@ impl StoreError {
             Self::ForeignStore(_) => {
                 "Give one of the systems another name; a state directory that moved here with its credentials files keeps its stores.".into()
             }
-            Self::Unreachable(it) => format!("Check that PostgreSQL runs at {} and accepts connections from here.", it.server),
-            Self::Refused(_) => "Check that the address names an administrator who may create roles and databases.".into(),
-            Self::InvalidAddress(_) => "Write it as postgres://user:password@host:5432/postgres.".into(),
+            Self::Unreachable(it) => format!("Check that the database server runs at {} and accepts connections from here.", it.server),
+            Self::Refused(_) => "Check that the address names an administrator who may create users and databases.".into(),
+            Self::InvalidAddress(_) => "Write it as postgres://user:password@host:5432/postgres or mysql://user:password@host:3306.".into(),
             Self::EncryptionUnsupported(_) => {
-                "Use a server on this machine or on a private network with `sslmode=disable`, or a tunnel that encrypts.".into()
+                "Use a server on this machine or on a private network without that parameter, or a tunnel that encrypts.".into()
             }
             Self::TooLate(_) => "Try again when the server or the disk is less busy; nothing was left half done.".into(),
             Self::InUse(it) => format!("Stop `{}` first, or force the operation.", it.service),

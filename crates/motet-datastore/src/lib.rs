@@ -25,7 +25,7 @@
 //! # let state = std::env::temp_dir().join(format!("motet-datastore-doc-{}", std::process::id()));
 //! let library: motet_kernel::name::ServiceName = "library".parse()?;
 //! let specs = [StoreSpec { service: library.clone(), engine: Engine::Sqlite }];
-//! let stores = Stores::new(specs, &Engines { sqlite: Some(Arc::new(Sqlite::new(&state)?)), postgres: None })?;
+//! let stores = Stores::new(specs, &Engines { sqlite: Some(Arc::new(Sqlite::new(&state)?)), ..Engines::default() })?;
 //! let credentials = stores.provision(&library).await?;
 //! assert!(credentials.url.expose().starts_with("sqlite:////"));
 //! assert_eq!(format!("{}", credentials.url), "***");

@@ -15,6 +15,8 @@ pub struct Engines {
     pub sqlite: Option<Arc<dyn Provision>>,
     /// The PostgreSQL server that the profile names.
     pub postgres: Option<Arc<dyn Provision>>,
+    /// The MySQL or MariaDB server that the profile names.
+    pub mysql: Option<Arc<dyn Provision>>,
 }
 
 impl Engines {
@@ -22,6 +24,7 @@ impl Engines {
         match engine {
             Engine::Sqlite => self.sqlite.as_ref(),
             Engine::Postgres => self.postgres.as_ref(),
+            Engine::Mysql => self.mysql.as_ref(),
         }
     }
 }
@@ -117,7 +120,7 @@ mod tests {
         let library: ServiceName = "library".parse().expect("name");
         let spec = |engine| StoreSpec { service: library.clone(), engine };
         let sqlite: Arc<dyn Provision> = Arc::new(Sqlite::new("/nowhere").expect("path"));
-        let engines = Engines { sqlite: Some(sqlite), postgres: None };
+        let engines = Engines { sqlite: Some(sqlite), ..Engines::default() };
         assert!(matches!(Stores::new([spec(Engine::Postgres)], &engines), Err(StoreError::EngineMissing(_))));
         let twice = [spec(Engine::Sqlite), spec(Engine::Sqlite)];
         assert!(matches!(Stores::new(twice, &engines), Err(StoreError::TwoStores(_))));

@@ -19,6 +19,8 @@ pub enum Engine {
     Sqlite,
     /// A database and a role of its own on a PostgreSQL server.
     Postgres,
+    /// A database and a user of its own on a MySQL or MariaDB server.
+    Mysql,
 }
 
 impl Engine {
@@ -27,6 +29,7 @@ impl Engine {
         match self {
             Self::Sqlite => "sqlite",
             Self::Postgres => "postgres",
+            Self::Mysql => "mysql",
         }
     }
 }

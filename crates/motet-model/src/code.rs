@@ -38,7 +38,7 @@ codes! {
     SELF_USE = "MO-model-122", "A service that uses itself";
     CALLS_ONCE = "MO-model-123", "A call to a service that runs to completion";
     INVALID_PATH = "MO-model-124", "Not a path of a URL";
-    NO_STORE_SERVER = "MO-model-125", "A PostgreSQL store without a server";
+    NO_STORE_SERVER = "MO-model-125", "A store without a server";
     UNDEFINED_VARIABLE = "MO-model-126", "A variable that is not set";
     INVALID_VARIABLE = "MO-model-127", "A `${…}` that cannot be read";
     INCLUDE_CYCLE = "MO-model-128", "Files that include each other";

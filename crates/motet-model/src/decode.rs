@@ -54,15 +54,15 @@ pub(crate) fn system(tree: &Node, frame: &Frame<'_>) -> Option<System> {
         gateway: tree.get("gateway").and_then(|node| gateway::gateway(tree, node, frame)),
         topics: events::topics(tree, frame),
         engines: Engines {
-            stores: Stores { postgres: postgres_url(tree) },
+            stores: Stores { postgres: store_url(tree, "postgres"), mysql: store_url(tree, "mysql") },
             events: events::engine(tree.at(&["engines", "events"])),
         },
         contexts,
     })
 }
 
-fn postgres_url(tree: &Node) -> Option<String> {
-    tree.at(&["engines", "stores", "postgres", "url"]).and_then(Node::text).map(str::to_owned)
+fn store_url(tree: &Node, engine: &str) -> Option<String> {
+    tree.at(&["engines", "stores", engine, "url"]).and_then(Node::text).map(str::to_owned)
 }
 
 /// A duration, or the default of its key.

@@ -234,6 +234,8 @@ pub enum StoreEngine {
     Sqlite,
     /// A database and a role of its own on the server of [`Engines::stores`].
     Postgres,
+    /// A database and a user of its own on the MySQL or MariaDB server of [`Engines::stores`].
+    Mysql,
 }
 
 /// How an instance is asked to stop.
@@ -308,4 +310,13 @@ pub struct Engines {
 pub struct Stores {
     /// The URL with which an administrator connects to PostgreSQL; needed when a service has `store: { postgres: {} }`.
     pub postgres: Option<String>,
+    /// The URL with which an administrator connects to MySQL or MariaDB; needed when a service has `store: { mysql: {} }`.
+    pub mysql: Option<String>,
+}
+
+impl Stores {
+    /// The URLs of all servers.
+    pub fn urls(&self) -> impl Iterator<Item = &str> {
+        [&self.postgres, &self.mysql].into_iter().flatten().map(String::as_str)
+    }
 }

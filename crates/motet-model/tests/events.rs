@@ -175,16 +175,30 @@ fn a_topic_without_somebody_at_both_ends_is_found() {
 }
 
 #[test]
-fn an_outbox_in_postgres_needs_something_that_tells_its_order() {
-    let with = |outbox: &str| {
-        let to = format!("publishes: [order.placed]\n    store: {{ postgres: {{}} }}\n    outbox: {outbox}");
-        let text = CLEAN.replacen("publishes: [order.placed]", &to, 1);
-        codes(&format!("{text}engines: {{ stores: {{ postgres: {{ url: \"postgres://a@b/c\" }} }} }}\n"))
+fn an_outbox_on_a_server_needs_something_that_tells_its_order() {
+    for engine in ["postgres", "mysql"] {
+        let with = |outbox: &str| {
+            let to = format!("publishes: [order.placed]\n    store: {{ {engine}: {{}} }}\n    outbox: {outbox}");
+            let text = CLEAN.replacen("publishes: [order.placed]", &to, 1);
+            codes(&format!("{text}engines: {{ stores: {{ {engine}: {{ url: \"{engine}://a@b/c\" }} }} }}\n"))
+        };
+        assert_eq!(with("{ layout: debezium }"), ["MO-model-158"]);
+        assert_eq!(with("{ layout: debezium, columns: { order: seq } }"), [""; 0]);
+        assert_eq!(with("{ layout: debezium, columns: { time: at } }"), [""; 0]);
+        assert_eq!(with("{}"), [""; 0]);
+    }
+}
+
+#[test]
+fn a_store_in_mysql_needs_a_server_of_its_own_kind() {
+    let with = |engines: &str| {
+        let text =
+            CLEAN.replacen("publishes: [order.placed]", "publishes: [order.placed]\n    store: { mysql: {} }", 1);
+        codes(&format!("{text}{engines}"))
     };
-    assert_eq!(with("{ layout: debezium }"), ["MO-model-158"]);
-    assert_eq!(with("{ layout: debezium, columns: { order: seq } }"), [""; 0]);
-    assert_eq!(with("{ layout: debezium, columns: { time: at } }"), [""; 0]);
-    assert_eq!(with("{}"), [""; 0]);
+    assert_eq!(with(""), ["MO-model-125"]);
+    assert_eq!(with("engines: { stores: { postgres: { url: \"postgres://a@b/c\" } } }\n"), ["MO-model-125"]);
+    assert_eq!(with("engines: { stores: { mysql: { url: \"mariadb://a@b\" } } }\n"), [""; 0]);
 }
 
 #[test]

@@ -235,8 +235,10 @@ async fn no_secret_is_shown(subject: &Subject<'_>) {
     let description = engine.describe(&service).await.expect("described");
     let shell = engine.shell(&service).await.expect("there is a shell for it");
     let shown = format!("{engine:?} {credentials:?} {description:?} {shell:?}");
-    let password = credentials.env.get("PGPASSWORD").map_or("no password", |password| password.expose());
-    assert!(!shown.contains(password), "{shown}");
-    assert!(!format!("{:?}", shell.argv).contains(password));
+    for name in ["PGPASSWORD", "MYSQL_PASSWORD"] {
+        let password = credentials.env.get(name).map_or("no password", |password| password.expose());
+        assert!(!shown.contains(password), "{shown}");
+        assert!(!format!("{:?}", shell.argv).contains(password));
+    }
     assert!(shown.contains("***"));
 }

@@ -1,8 +1,8 @@
 //! Conformance suites for the ports, fixtures, output filters.
 //!
 //! Nothing here runs outside tests. Map: `discovery` (the suite of the discovery port), `datastore` (the suite of the store
-//! port), `events` (the suite of the events engines), `views` (the suite of the views' tables); throw-away servers: `kafka`, `nats`, `postgres`,
-//! `rabbitmq`; `relay` (a network that a test can break); each behind the cargo feature of its name; `place` (where their data is).
+//! port), `events` (the suite of the events engines), `views` (the suite of the views' tables); throw-away servers: `kafka`, `mysql`, `nats`,
+//! `postgres`, `rabbitmq`; `relay` (a network that a test can break); each behind the cargo feature of its name; `place` (where their data is).
 
 #[cfg(feature = "discovery")]
 pub mod discovery;
@@ -18,6 +18,9 @@ pub mod kafka;
 
 #[cfg(any(feature = "kafka", feature = "rabbitmq"))]
 mod leftovers;
+
+#[cfg(feature = "mysql")]
+pub mod mysql;
 
 #[cfg(feature = "nats")]
 pub mod nats;

@@ -10,6 +10,7 @@ mod inbox;
 mod jobs;
 mod lifecycle;
 mod metrics;
+mod outbox;
 mod policies;
 mod scratch;
 mod stores;

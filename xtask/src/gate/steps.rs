@@ -30,7 +30,7 @@ pub struct Step {
 pub const STEPS: &[Step] = &[
     Step {
         name: "tools",
-        about: "Python, Node, a C compiler, PostgreSQL and Chromium are there, or are installed",
+        about: "Python, Node, a C compiler, PostgreSQL, MariaDB and Chromium are there, or are installed",
         limit: minutes(15),
         has_tests: false,
         run: tools::provide,
@@ -45,7 +45,7 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         name: "workspace",
-        about: "the tests of all crates, on real PostgreSQL too, and of the repository's own rules",
+        about: "the tests of all crates, on real PostgreSQL and MariaDB too, and of the repository's own rules",
         limit: minutes(25),
         has_tests: true,
         run: workspace,

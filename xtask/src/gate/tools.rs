@@ -58,6 +58,11 @@ const PACKAGES: &[Package] = &[
         is_there: || on_path(&["nats-server"]) || is_file("/usr/sbin/nats-server"),
         packages: &["nats-server"],
     },
+    Package {
+        what: "MariaDB's server",
+        is_there: || on_path(&["mariadbd"]) || is_file("/usr/sbin/mariadbd"),
+        packages: &["mariadb-server"],
+    },
     Package { what: "RabbitMQ's server", is_there: has_rabbitmq, packages: &["rabbitmq-server"] },
     Package { what: "Chromium", is_there: || on_path(BROWSERS), packages: &["chromium"] },
 ];

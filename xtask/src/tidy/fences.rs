@@ -47,7 +47,11 @@ pub const TABLE: &[(&[&str], &[&str], &str)] = &[
         &["motet-datastore", "motet-relay"],
         "SQLite belongs to the stores of services, and to what reads them",
     ),
-    (&["tokio-postgres", "sqlx"], &["motet-adapters"], "servers are reached through ports; adapters implement them"),
+    (
+        &["tokio-postgres", "mysql_async", "sqlx"],
+        &["motet-adapters"],
+        "servers are reached through ports; adapters implement them",
+    ),
     (&["fjall", "redb"], &["motet-store"], "the embedded store hides the engine that it stands on"),
     (&["nix", "libc"], &["motet-supervisor", "motet"], "processes and signals belong to who owns the children"),
     (

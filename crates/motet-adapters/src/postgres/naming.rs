@@ -1,11 +1,10 @@
-//! Names of roles and databases, and the mark that says whose they are.
+//! Names of roles and databases.
 //!
 //! Names of systems and services hold letters, digits and hyphens but no underscore, so `<system>_<service>` can be taken
 //! apart in one way only: two different pairs never share a name. PostgreSQL cuts identifiers at 63 bytes, silently, which
 //! would break that; longer ones are shortened here and end with a digest, after a double underscore that no short name has.
 
 use motet_kernel::name::{ServiceName, SystemName};
-use std::path::Path;
 
 /// PostgreSQL's limit is 63 bytes; the rest is for [`restoring`] and [`replaced`].
 const LENGTH_MAX: usize = 52;
@@ -32,28 +31,6 @@ pub(super) fn restoring(database: &str) -> String {
 /// The database whose place was taken, until it is dropped.
 pub(super) fn replaced(database: &str) -> String {
     format!("{database}__replaced")
-}
-
-/// What the comments of a role and a database say about their owner.
-pub(super) fn mark(system: &SystemName, service: &ServiceName, installation: &str) -> String {
-    format!("{MARK}store of `{service}` in the system `{system}` run from {installation}")
-}
-
-const MARK: &str = "motet: ";
-
-/// Whom a comment names, in words for a message.
-pub(super) fn owner(comment: Option<&str>) -> String {
-    match comment.and_then(|comment| comment.strip_prefix(MARK)) {
-        Some(owner) => format!("another Motet (the {owner})"),
-        None => "somebody else (it bears no mark of Motet)".to_owned(),
-    }
-}
-
-/// This copy of the system: the machine and the state directory. Stays the same when the state directory is emptied.
-pub(super) fn installation(state: &Path) -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let host = host.as_deref().map(str::trim).filter(|host| !host.is_empty()).unwrap_or("this machine");
-    format!("{host}:{}", state.display())
 }
 
 #[cfg(test)]

@@ -75,7 +75,8 @@ pub(super) fn check(it: &Postgres, found: &Found, target: &Target) -> Result<(),
             Foreign::Role(comment) => ("role", &target.role, comment),
             Foreign::Database(comment) => ("database", &target.database, comment),
         };
-        ForeignStore { what: format!("the {kind} `{object}` on {}", it.server), owner: naming::owner(comment) }.into()
+        ForeignStore { what: format!("the {kind} `{object}` on {}", it.server), owner: crate::mark::owner(comment) }
+            .into()
     })
 }
 

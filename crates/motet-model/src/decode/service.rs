@@ -125,11 +125,8 @@ fn edge(tree: &Node, caller: &ServiceName, callee: &ServiceName, node: &Node) ->
 }
 
 fn store(node: &Node) -> Option<Store> {
-    let (engine, rules) = match (node.get("sqlite"), node.get("postgres")) {
-        (Some(rules), _) => (StoreEngine::Sqlite, rules),
-        (None, Some(rules)) => (StoreEngine::Postgres, rules),
-        (None, None) => return None,
-    };
+    let known = [("sqlite", StoreEngine::Sqlite), ("postgres", StoreEngine::Postgres), ("mysql", StoreEngine::Mysql)];
+    let (engine, rules) = known.into_iter().find_map(|(name, engine)| Some((engine, node.get(name)?)))?;
     Some(Store { engine, migrate: rules.get("migrate").and_then(value::command) })
 }
 

@@ -406,7 +406,7 @@ fn foreign_word(key: &str, fields: &Fields) -> Option<(&'static str, &'static st
         ("service", "stop_grace_period") => ("stop", "write `stop: { grace: 10s }`"),
         ("service", "openapi" | "api" | "spec") => ("contract", "here it is called `contract`"),
         ("service", "dependencies" | "calls" | "links" | "requires") => ("uses", "here it is called `uses`"),
-        ("service", "database" | "db") => ("store", "write `store: { sqlite: {} }` or `store: { postgres: {} }`"),
+        ("service", "database" | "db") => ("store", "write `store: { sqlite: {} }`, `store: { postgres: {} }` or `store: { mysql: {} }`"),
         ("service", "emits" | "produces" | "publish" | "topics") => ("publishes", "write `publishes: [document.indexed]`"),
         ("service", "consumes" | "subscribe" | "subscriptions" | "listens" | "on") => ("subscribes", "write `subscribes: { document.indexed: { to: /on/document-indexed } }`"),
         ("subscription", "path" | "url" | "endpoint" | "handler" | "push") => ("to", "here it is called `to`: write `to: /on/document-indexed`"),

@@ -27,8 +27,33 @@ const STORES_POSTGRES: Key = Key::without(
 .because("one server for all, one database and one role for each: nobody reaches another one's data")
 .example("postgres: { url: \"${POSTGRES_ADMIN_URL}\" }");
 
-static STORES: Fields =
-    Fields { what: "the stores' servers", id: "stores", keys: &[STORES_POSTGRES], one_of: &[], one_needed: false };
+const MYSQL_URL: Key = Key::required(
+    "url",
+    Shape::One(Kind::Url(&["mysql", "mariadb"])),
+    "The URL with which an administrator connects: Motet makes databases and users with it.",
+)
+.because("services get users of their own and never see this URL; keep it in a variable, not in the file")
+.example("url: \"${MYSQL_ADMIN_URL}\"");
+
+static MYSQL_SERVER: Fields =
+    Fields { what: "a MySQL server", id: "mysql-server", keys: &[MYSQL_URL], one_of: &[], one_needed: false };
+
+const STORES_MYSQL: Key = Key::without(
+    "mysql",
+    Shape::Fields(&MYSQL_SERVER),
+    "no server: a service with `store: { mysql: {} }` is an error",
+    "The MySQL or MariaDB server that keeps the databases of services.",
+)
+.because("one server for all, one database and one user for each: nobody reaches another one's data")
+.example("mysql: { url: \"${MYSQL_ADMIN_URL}\" }");
+
+static STORES: Fields = Fields {
+    what: "the stores' servers",
+    id: "stores",
+    keys: &[STORES_POSTGRES, STORES_MYSQL],
+    one_of: &[],
+    one_needed: false,
+};
 
 const ENGINES_STORES: Key = Key::without(
     "stores",

@@ -297,11 +297,20 @@ const POSTGRES: Key = Key::without(
 .because("the password is made by Motet and given to nobody else")
 .example("postgres: { migrate: alembic upgrade head }");
 
+const MYSQL: Key = Key::without(
+    "mysql",
+    Shape::Fields(&STORE_ENGINE),
+    "another kind of store, or none",
+    "A database and a user of its own on the MySQL or MariaDB server of `engines.stores.mysql`.",
+)
+.because("the password is made by Motet and given to nobody else")
+.example("mysql: { migrate: ./migrate.sh }");
+
 static STORE_FIELDS: Fields = Fields {
     what: "a store",
     id: "store",
-    keys: &[SQLITE, POSTGRES],
-    one_of: &["sqlite", "postgres"],
+    keys: &[SQLITE, POSTGRES, MYSQL],
+    one_of: &["sqlite", "postgres", "mysql"],
     one_needed: true,
 };
 

@@ -291,6 +291,7 @@ fn check_url(text: &str, schemes: &[&str]) -> Result<(), Wrong> {
         ["http", ..] => "http://127.0.0.1:9000",
         ["amqp", ..] => "amqp://user:secret@127.0.0.1:5672",
         ["nats", ..] => "nats://127.0.0.1:4222",
+        ["mysql", ..] => "mysql://admin:secret@127.0.0.1:3306",
         _ => "postgres://admin:secret@127.0.0.1:5432/postgres",
     };
     let bad =

@@ -196,15 +196,23 @@ fn outbox(subject: &Subject<'_>, service: &Service, findings: &mut Vec<Finding>)
             .help("give it one, `store: { sqlite: {} }`; what Motet does not know the address of it cannot read"),
         );
     }
-    let in_postgres = service.store.as_ref().is_some_and(|store| store.engine == StoreEngine::Postgres);
-    if in_postgres && outbox.columns.order.is_none() && outbox.columns.time.is_none() {
+    let engine = service.store.as_ref().map(|store| store.engine);
+    let without_order = match engine {
+        Some(StoreEngine::Postgres) => Some("PostgreSQL"),
+        Some(StoreEngine::Mysql) => Some("MySQL"),
+        Some(StoreEngine::Sqlite) | None => None,
+    };
+    if let Some(engine) = without_order
+        && outbox.columns.order.is_none()
+        && outbox.columns.time.is_none()
+    {
         findings.push(
             Finding::error(
                 code::INVALID_OUTBOX,
                 format!("nothing tells in which order the rows of the outbox of `{name}` were written"),
             )
             .at(place, "in which order?")
-            .help("in PostgreSQL a table has no order of its own: name a column that grows, `columns: { order: seq }`, or the time, `columns: { time: created_at }`"),
+            .help(format!("in {engine} a table has no order of its own: name a column that grows, `columns: {{ order: seq }}`, or the time, `columns: {{ time: created_at }}`")),
         );
     }
     if subject.tree.at(&["services", name, "publishes"]).is_none_or(|node| node.as_list().is_some_and(<[_]>::is_empty))

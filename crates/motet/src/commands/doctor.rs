@@ -137,19 +137,26 @@ fn is_executable(file: &Path) -> bool {
     file.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
 
-fn stores(system: &System) -> Option<Diagnosis> {
-    let wanted = system
-        .services
-        .values()
-        .any(|service| service.store.as_ref().is_some_and(|store| store.engine == StoreEngine::Postgres));
-    let missing: Vec<_> =
-        ["psql", "pg_dump", "pg_restore"].into_iter().filter(|tool| on_path(tool).is_none()).collect();
-    wanted.then(|| Diagnosis {
-        what: "postgres tools".into(),
+fn stores(system: &System) -> Vec<Diagnosis> {
+    let wanted = |engine| system.services.values().filter_map(|it| it.store.as_ref()).any(|it| it.engine == engine);
+    let postgres = || tools("postgres", &["psql", "pg_dump", "pg_restore"], "postgresql-client");
+    let mysql = || match on_path("mariadb-dump").is_some() || on_path("mysqldump").is_none() {
+        true => tools("mysql", &["mariadb", "mariadb-dump"], "mariadb-client"),
+        false => tools("mysql", &["mysql", "mysqldump"], "mysql-client"),
+    };
+    let postgres = wanted(StoreEngine::Postgres).then(postgres);
+    postgres.into_iter().chain(wanted(StoreEngine::Mysql).then(mysql)).collect()
+}
+
+/// The programs that backups, restores and shells of an engine need.
+fn tools(engine: &str, programs: &[&str], package: &str) -> Diagnosis {
+    let missing: Vec<_> = programs.iter().copied().filter(|tool| on_path(tool).is_none()).collect();
+    Diagnosis {
+        what: format!("{engine} tools"),
         good: missing.is_empty(),
         detail: match missing.as_slice() {
-            [] => "psql, pg_dump and pg_restore are on PATH".to_owned(),
-            some => format!("{} not on PATH; Debian's package postgresql-client has them", some.join(", ")),
+            [] => format!("{} are on PATH", programs.join(", ")),
+            some => format!("{} not on PATH; Debian's package {package} has them", some.join(", ")),
         },
-    })
+    }
 }

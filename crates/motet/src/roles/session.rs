@@ -200,7 +200,7 @@ fn process_options(place: &Place, system: &System) -> Result<motet_supervisor::p
 fn is_administrators(value: &str, system: &System) -> bool {
     let holds = |url: &str| value.contains(url);
     let is = |secret: Option<&str>| secret.is_some_and(|secret| !secret.is_empty() && value == secret);
-    let of_stores = system.engines.stores.postgres.as_deref().is_some_and(|url| holds(url) || is(password(url)));
+    let of_stores = system.engines.stores.urls().any(|url| holds(url) || is(password(url)));
     // Without credentials the address of an engine is no secret, and where there is a user alone, that is a token.
     let of_events = system.engines.events.url().filter(|url| userinfo(url).is_some());
     of_stores || of_events.is_some_and(|url| holds(url) || is(password(url).or(userinfo(url))))

@@ -22,15 +22,41 @@ pub(crate) fn of(system: &System, place: &Place) -> Result<Stores> {
         };
         Postgres::new(options).map(|engine| Arc::new(engine) as Arc<dyn Provision>).map_err(told)
     });
-    let engines = Engines { sqlite: Some(sqlite), postgres: postgres.transpose()? };
+    let engines = Engines { sqlite: Some(sqlite), postgres: postgres.transpose()?, mysql: mysql(system, place)? };
     let specs = system.services.values().filter_map(|service| {
         let engine = match service.store.as_ref()?.engine {
             StoreEngine::Sqlite => Engine::Sqlite,
             StoreEngine::Postgres => Engine::Postgres,
+            StoreEngine::Mysql => Engine::Mysql,
         };
         Some(StoreSpec { service: service.name.clone(), engine })
     });
     Stores::new(specs, &engines).map_err(told)
+}
+
+#[cfg(feature = "mysql")]
+fn mysql(system: &System, place: &Place) -> Result<Option<Arc<dyn Provision>>> {
+    use motet_adapters::mysql::{self, Mysql};
+    let engine = system.engines.stores.mysql.as_ref().map(|url| {
+        let options = mysql::Options {
+            system: system.name.clone(),
+            state: place.dir().to_owned(),
+            admin_url: Secret::new(url.as_str()),
+            origin: "engines.stores.mysql.url".to_owned(),
+            installation: None,
+            take_over: false,
+        };
+        Mysql::new(options).map(|engine| Arc::new(engine) as Arc<dyn Provision>).map_err(told)
+    });
+    engine.transpose()
+}
+
+#[cfg(not(feature = "mysql"))]
+fn mysql(system: &System, _: &Place) -> Result<Option<Arc<dyn Provision>>> {
+    match &system.engines.stores.mysql {
+        Some(_) => anyhow::bail!("this motet was built without stores in MySQL: build it with the feature `mysql`"),
+        None => Ok(None),
+    }
 }
 
 /// A failure as a person reads it: what, what to do, where to read more.

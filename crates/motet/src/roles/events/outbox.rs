@@ -106,6 +106,14 @@ impl Relays {
                 (StoreEngine::Postgres, _) => {
                     Arc::new(PostgresTable::new(outbox.credentials.url.clone(), &outbox.spec))
                 }
+                #[cfg(feature = "mysql")]
+                (StoreEngine::Mysql, _) => {
+                    let url = outbox.credentials.url.clone();
+                    Arc::new(motet_adapters::mysql::outbox::MysqlTable::new(url, &outbox.spec))
+                }
+                // Without the engine there was no store to begin with.
+                #[cfg(not(feature = "mysql"))]
+                (StoreEngine::Mysql, _) => continue,
             };
             let way_out = WayOut {
                 source: format!("/{service}"),
