@@ -346,7 +346,7 @@ mod tests {
 
     fn paused(caps: Caps, retries: Vec<(Id, RetryRecord)>) -> Machine {
         let spec = SubscriptionSpec::new("s".parse().unwrap(), "t".parse().unwrap());
-        let checkpoint = Checkpoint { ledger: Ledger::new(0), paused: true };
+        let checkpoint = Checkpoint { ledger: Ledger::new(0), paused: true, run: crate::run::Run::default() };
         Machine::new(Arc::new(spec), caps, 7, checkpoint, retries)
     }
 
@@ -356,7 +356,8 @@ mod tests {
     }
 
     fn retry(entry: Option<Entry>) -> RetryRecord {
-        RetryRecord { attempts: Attempts::default(), due: Time(0), key: None, published_at: Time(0), entry }
+        let (attempts, at) = (Attempts::default(), Time(0));
+        RetryRecord { attempts, due: at, key: None, published_at: at, stood: None, entry }
     }
 
     fn refetches(out: &[Action]) -> usize {

@@ -5,7 +5,7 @@ mod fault;
 mod jobs;
 
 pub(crate) use events::{DeadLetters, DeadLettersCommand, Letters, Publish, Replay, Subscription, Tail};
-pub(crate) use fault::{Fault, FaultAdd, FaultCommand, FaultPlace, FaultRemove};
+pub(crate) use fault::{Fault, FaultAdd, FaultCommand, FaultRemove};
 pub(crate) use jobs::{Jobs, JobsCommand, RunJob};
 
 use clap::{Args, Parser, Subcommand};

@@ -156,6 +156,14 @@ fn deliverable(subject: &Subject<'_>, service: &Service, findings: &mut Vec<Find
                     .at(place("view"), "where?")
                     .help("give it one: `store: { sqlite: {} }`"),
             ),
+            (Delivery::View { .. }, _) if service.store.as_ref().is_some_and(|it| it.engine == StoreEngine::Mysql) => {
+                findings.push(
+                    cannot(format!("`{name}` has a MySQL store, and views are kept in SQLite and PostgreSQL only"))
+                        .at(place("view"), "not in this store")
+                        .also(subject.place(&["services", name, "store"]), "MySQL")
+                        .help("keep it by a handler: `to: /on/…`; or give the service another store"),
+                );
+            }
             (Delivery::View { table, .. }, _) => {
                 let span = place("view");
                 let outbox = service.outbox.as_ref().map(|outbox| outbox.table.as_str());

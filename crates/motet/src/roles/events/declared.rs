@@ -3,7 +3,7 @@
 
 use super::{engine::Chosen, views};
 use crate::roles::jobs;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use motet_broker::{
     BatchRule, Declaration, Filter, Keep, Mode, Permanent, Retry, Start, SubscriptionName, SubscriptionSpec, Time,
     TopicName, TopicSpec,
