@@ -63,7 +63,13 @@ impl EventsControl for Double {
         Ok(match letters {
             Letters::All => 100,
             Letters::Numbers(numbers) => numbers.len() as u64,
-            Letters::Where(filter) => if filter.matches(&an_event("a")) { 7 } else { 0 },
+            Letters::Where(filter) => {
+                if filter.matches(&an_event("a")) {
+                    7
+                } else {
+                    0
+                }
+            }
             Letters::Edited(number, event) => number + event.data().map_or(0, |data| data.len() as u64),
         })
     }
@@ -90,7 +96,8 @@ async fn events_travel_as_they_are() {
     assert!(event.get().contains("12345678901234567890.10"), "{event}");
     let page = client.dead_letters("mail.order.placed", Some("id = 'a'"), 4, 2).await.expect("letters");
     assert_eq!((page.letters.len(), page.letters[0].number, page.next), (2, 4, Some(6)));
-    let none = client.dead_letters("mail.order.placed", Some("id = 'b' OR id LIKE '%&%'"), 4, 2).await.expect("letters");
+    let none =
+        client.dead_letters("mail.order.placed", Some("id = 'b' OR id LIKE '%&%'"), 4, 2).await.expect("letters");
     assert!(none.letters.is_empty(), "{none:?}");
     assert_eq!(client.replay("mail.order.placed", Start::Time(1000)).await.expect("replayed").position, 5);
     client.pause("mail.order.placed").await.expect("paused");

@@ -80,7 +80,8 @@ pub(crate) fn begin(job: &mut Job, round: u32, spec: &Spec, now: u64) -> Begin {
     }
     if is_too_old(job, spec, now) {
         if job.failure.is_none() {
-            job.failure = Some(Failure { status: None, detail: "it became too old before it was begun".into(), at: now });
+            job.failure =
+                Some(Failure { status: None, detail: "it became too old before it was begun".into(), at: now });
         }
         finish(job, State::Failed, now);
         return Begin::GivenUp;

@@ -126,7 +126,9 @@ fn read_job(id: JobId, record: &[u8]) -> Result<Job, JobError> {
     let malformed = |reason: String| JobError::Malformed { job: id.to_string(), reason };
     match record.split_first() {
         Some((&VERSION, json)) => serde_json::from_slice(json).map_err(|error| malformed(error.to_string())),
-        first => Err(malformed(format!("version {:?}, and this motet knows {VERSION}", first.map(|(version, _)| version)))),
+        first => {
+            Err(malformed(format!("version {:?}, and this motet knows {VERSION}", first.map(|(version, _)| version))))
+        }
     }
 }
 

@@ -2,10 +2,7 @@
 
 use crate::world::{Does, World, order, until};
 use motet_jobs::{Answer, Order, State, Target, Verdict};
-use std::{
-    sync::atomic::Ordering::SeqCst,
-    time::Duration,
-};
+use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
 fn told() -> Order {
     let callback = Some(Target { service: "shop".to_owned(), path: "/told".to_owned() });
@@ -21,7 +18,8 @@ async fn goes_on(world: World, id: motet_jobs::JobId, calls_max: usize) {
     assert!(again.is_known && again.job.id == id, "the key is known");
     let callback = job.callback_job.unwrap().parse().unwrap();
     assert_eq!(world.work_until_over(callback).await.state, State::Succeeded);
-    until("its end is announced", || world.outside.announced.lock().iter().any(|(_, announced)| *announced == id)).await;
+    until("its end is announced", || world.outside.announced.lock().iter().any(|(_, announced)| *announced == id))
+        .await;
     let calls = world.outside.calls.lock().iter().filter(|call| call.target.path == "/parse").count();
     assert!(calls <= calls_max, "{calls} requests");
     let counts = world.jobs.counts();

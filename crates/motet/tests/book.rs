@@ -86,7 +86,8 @@ fn every_command_on_the_page_on_jobs_works() {
     let (mut id, mut printed) = (None::<String>, String::new());
     for command in commands(&page) {
         // The id on the page stands for that of the job which its first command asks for.
-        let command = id.iter().fold(command, |command, id| command.replace("job_0199f3a4b5c6d7e8f90a1b2c3d4e5f60", id));
+        let command =
+            id.iter().fold(command, |command, id| command.replace("job_0199f3a4b5c6d7e8f90a1b2c3d4e5f60", id));
         let mut shell = Command::new("sh");
         shell.args(["-c", &command]).current_dir(path).env("PATH", &search);
         let output = shell.env("MOTET_URL", &url).env("NO_COLOR", "1").output().expect("a shell");

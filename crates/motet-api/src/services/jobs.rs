@@ -75,8 +75,15 @@ const NOT_KEPT: [&str; 17] = [
 ];
 
 /// Fields of an answer that are kept with a result.
-const KEPT_OF_ANSWER: [&str; 7] =
-    ["content-type", "content-encoding", "content-language", "content-disposition", "location", "etag", "last-modified"];
+const KEPT_OF_ANSWER: [&str; 7] = [
+    "content-type",
+    "content-encoding",
+    "content-language",
+    "content-disposition",
+    "location",
+    "etag",
+    "last-modified",
+];
 
 /// Which function a request below `/jobs/` belongs to. `rest` is the path behind that.
 pub(crate) async fn answer(door: &Arc<Door>, rest: &str, request: Request<Incoming>) -> Result<Response, Refusal> {
@@ -231,7 +238,9 @@ fn whole_path(path: &str, query: Option<&str>) -> Result<String, Refusal> {
     }
     let is_dots = |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
     if path.split(['/', '\\']).any(is_dots) || path.contains('\\') {
-        return Err(Refusal::Unreadable(format!("the path `/{path}` leaves the service: write it without `.` and `..`")));
+        return Err(Refusal::Unreadable(format!(
+            "the path `/{path}` leaves the service: write it without `.` and `..`"
+        )));
     }
     if whole.parse::<Uri>().is_err() {
         return Err(Refusal::Unreadable(format!("`{whole}` is not a path")));
@@ -282,7 +291,8 @@ fn not_before(delay: Option<String>, at: Option<String>, now: Timestamp) -> Resu
         }
         (None, Some(text)) => {
             let time: Timestamp = text.parse().map_err(|_| {
-                let detail = format!("`{DELIVER_AT}` is `{text}`, and has to be a timestamp like `2026-01-31T12:00:00Z`");
+                let detail =
+                    format!("`{DELIVER_AT}` is `{text}`, and has to be a timestamp like `2026-01-31T12:00:00Z`");
                 Refusal::Unreadable(detail)
             })?;
             u64::try_from(time.as_millisecond()).unwrap_or_default()

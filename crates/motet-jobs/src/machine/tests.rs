@@ -105,7 +105,11 @@ fn a_lease_holds_until_its_end_and_then_the_job_comes_again() {
     assert_eq!(begin(&mut job, 1, &spec, 90_000), Begin::Run);
     assert_eq!((job.attempts, job.leased_until), (2, None));
     assert!(job.failure.is_some_and(|failure| failure.detail.contains("lease was over")));
-    assert_eq!(completed(&mut late, &spec, &answer(200), 90_001, 0.0), Some(Next::Over), "late, and nobody has begun it again");
+    assert_eq!(
+        completed(&mut late, &spec, &answer(200), 90_001, 0.0),
+        Some(Next::Over),
+        "late, and nobody has begun it again"
+    );
 }
 
 #[test]

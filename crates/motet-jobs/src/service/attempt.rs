@@ -171,7 +171,8 @@ impl Handle {
         let changed = self.core.change(id, |job, spec, now| {
             if !machine::is_current(job, round, attempt) {
                 let wait = job.due_at.or(job.leased_until).map_or(0, |due| due.saturating_sub(now)).max(1);
-                let verdict = if job.state.is_over() { Verdict::Done } else { Verdict::Again(Duration::from_millis(wait)) };
+                let verdict =
+                    if job.state.is_over() { Verdict::Done } else { Verdict::Again(Duration::from_millis(wait)) };
                 return ((verdict, false), None);
             }
             let told = outcome.as_ref().map_err(String::as_str);

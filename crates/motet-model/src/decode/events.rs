@@ -8,8 +8,8 @@ use crate::{
     },
     source::{files::clean, tree::Node},
     system::events::{
-        Batch, Columns, ContentMode, Delivery, EventsEngine, Filter, From, Jobs, Keep, Outbox, Redelivery, Schema, Secret,
-        Subscription, Topic,
+        Batch, Columns, ContentMode, Delivery, EventsEngine, Filter, From, Jobs, Keep, Outbox, Redelivery, Schema,
+        Secret, Subscription, Topic,
     },
 };
 use motet_kernel::{backoff::Backoff, quantity, topic::TopicName};

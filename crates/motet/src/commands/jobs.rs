@@ -46,9 +46,9 @@ async fn submit(global: &Global, client: &Client, wanted: &RunJob) -> Result<Exi
     let body = wanted.data.as_deref().map(publish::read).transpose()?.unwrap_or_default();
     let mut headers = Vec::new();
     for header in &wanted.headers {
-        let (name, value) = header.split_once(':').ok_or_else(|| {
-            Failure::new(Exit::Usage, format!("`{header}` is not a header: write `Name: value`."))
-        })?;
+        let (name, value) = header
+            .split_once(':')
+            .ok_or_else(|| Failure::new(Exit::Usage, format!("`{header}` is not a header: write `Name: value`.")))?;
         headers.push((name.trim().to_owned(), value.trim().to_owned()));
     }
     if wanted.data.is_some() && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {

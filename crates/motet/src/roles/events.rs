@@ -12,9 +12,9 @@ pub(crate) mod outbox;
 mod push;
 
 pub(crate) use declared::{Declared, longest_delivery};
-pub(crate) use push::{Push, retry_after};
 pub(crate) use door::{adhere, not_possible, publish, watch};
 pub(crate) use judge::Knows;
+pub(crate) use push::{Push, retry_after};
 
 use crate::{
     place::Place,

@@ -37,12 +37,15 @@ fn what_is_about_the_connection_or_opens_doors_does_not_go_along() {
 
 #[test]
 fn a_time_is_said_in_one_of_two_ways() {
-    let at = |pairs: &[(&'static str, &'static str)]| read_headers(&headers(pairs), now()).map(|read| read.not_before_ms);
+    let at =
+        |pairs: &[(&'static str, &'static str)]| read_headers(&headers(pairs), now()).map(|read| read.not_before_ms);
     let now_ms = u64::try_from(now().as_millisecond()).expect("after 1970");
     assert_eq!(at(&[(DELAY, "10m")]), Ok(Some(now_ms + 600_000)));
     assert_eq!(at(&[(DELIVER_AT, "2026-01-31T10:00:00Z")]), Ok(Some(now_ms + 3_600_000)));
     assert_eq!(at(&[(DELIVER_AT, "2020-01-31T10:00:00Z")]), Ok(None), "that was");
-    for bad in [&[(DELAY, "10m"), (DELIVER_AT, "2026-01-31T10:00:00Z")][..], &[(DELAY, "400d")], &[(DELIVER_AT, "soon")]] {
+    for bad in
+        [&[(DELAY, "10m"), (DELIVER_AT, "2026-01-31T10:00:00Z")][..], &[(DELAY, "400d")], &[(DELIVER_AT, "soon")]]
+    {
         assert!(at(bad).is_err(), "{bad:?}");
     }
 }

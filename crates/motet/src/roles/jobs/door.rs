@@ -77,7 +77,11 @@ impl JobsDoor {
     fn asked(&self, id: &str, what: &str) -> Result<Job, Refusal> {
         let job = self.own(id)?;
         let is_asker = self.who == Who::Operator || job.caller == self.who.name();
-        if is_asker { Ok(job) } else { Err(not_allowed(format!("only `{}`, who asked for the job, may {what}", job.caller))) }
+        if is_asker {
+            Ok(job)
+        } else {
+            Err(not_allowed(format!("only `{}`, who asked for the job, may {what}", job.caller)))
+        }
     }
 
     /// A job that the asker does.
@@ -224,7 +228,10 @@ impl Jobs for JobsDoor {
                 none(StatusCode::BAD_GATEWAY, format!("its last attempt had no answer: {last}"))
             }
             (Some(answer), _) if answer.bytes.is_none() => {
-                let what = format!("the answer, with status {}, was larger than is kept: see `max_payload` of the service's jobs", answer.status);
+                let what = format!(
+                    "the answer, with status {}, was larger than is kept: see `max_payload` of the service's jobs",
+                    answer.status
+                );
                 none(StatusCode::GONE, what)
             }
             (Some(answer), _) => {

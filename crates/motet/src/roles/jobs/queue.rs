@@ -2,9 +2,7 @@
 
 use super::super::events::Push;
 use async_trait::async_trait;
-use motet_broker::{
-    Deliver, Delivery, Event, Handle as Broker, Outcome, Refusal, SubscriptionName, TopicName,
-};
+use motet_broker::{Deliver, Delivery, Event, Handle as Broker, Outcome, Refusal, SubscriptionName, TopicName};
 use motet_jobs::{JobId, Queue, QueueError, Ticket, Verdict};
 use motet_kernel::clock::Timestamp;
 use std::{
@@ -91,9 +89,7 @@ fn outcome(verdict: Verdict) -> Outcome {
     match verdict {
         Verdict::Done => Outcome::Ack,
         Verdict::Leased => Outcome::Accepted,
-        Verdict::Again(wait) => {
-            Outcome::Retry { refusal: Refusal::of("the job is not over"), after: Some(wait) }
-        }
+        Verdict::Again(wait) => Outcome::Retry { refusal: Refusal::of("the job is not over"), after: Some(wait) },
     }
 }
 

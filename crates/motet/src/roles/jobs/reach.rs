@@ -94,7 +94,12 @@ fn event(job: &Job) -> Option<Event> {
     let kind = format!("motet.job.{}", job.state.as_str());
     let (id, source, subject) =
         (format!("{}.{}", job.id, job.round), format!("/jobs/{}", job.target.service), job.id.to_string());
-    Event::builder(&id, &source, &kind).subject(subject.as_str()).content_type("application/json").data(told).build().ok()
+    Event::builder(&id, &source, &kind)
+        .subject(subject.as_str())
+        .content_type("application/json")
+        .data(told)
+        .build()
+        .ok()
 }
 
 #[async_trait]

@@ -16,10 +16,10 @@ use motet_api::{
         time,
     },
 };
-use motet_cloudevents::Filter;
 use motet_broker::{
     Event, Handle, Limits, Position, SubscriptionName, SubscriptionStatus, Time, TopicName, TopicStatus, Which,
 };
+use motet_cloudevents::Filter;
 use parking_lot::RwLock;
 use std::sync::Arc;
 
@@ -185,9 +185,7 @@ fn which(letters: Letters) -> Result<Which, Refusal> {
         Letters::All => Ok(Which::default()),
         Letters::Numbers(numbers) => Ok(Which::of(numbers)),
         Letters::Where(filter) => Ok(Which { filter: Some(asked(filter)), ..Which::default() }),
-        Letters::Edited(..) => {
-            Err(Refusal::Unreadable("an `event` makes sense only for what is redriven".to_owned()))
-        }
+        Letters::Edited(..) => Err(Refusal::Unreadable("an `event` makes sense only for what is redriven".to_owned())),
     }
 }
 

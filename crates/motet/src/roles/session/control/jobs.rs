@@ -17,7 +17,9 @@ impl JobsControl for Controlled {
     fn jobs(&self) -> Result<Arc<dyn Jobs>, Refusal> {
         let running = self.0.events.jobs();
         let running = running.ok_or_else(|| {
-            Refusal::NotPossible("no service of this system takes jobs: one does that has `jobs: {}` in the definition".to_owned())
+            Refusal::NotPossible(
+                "no service of this system takes jobs: one does that has `jobs: {}` in the definition".to_owned(),
+            )
         })?;
         Ok(running.door(Who::Operator))
     }
