@@ -1,6 +1,7 @@
 //! The control API through its doors, with a system that is a double.
 
 mod events;
+mod jobs;
 mod services;
 
 use async_trait::async_trait;

@@ -181,7 +181,6 @@ pub struct Job {
     pub callback_job: Option<String>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn write_id<S: Serializer>(id: &JobId, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(id)
 }

@@ -116,7 +116,6 @@ services:
     publishes: [document.uploaded]
     store: { postgres: {} }
     outbox: { table: base, columns: { order: base } }
-    jobs: { timeout: 7m }
     subscribes: { document.uploaded: { view: { table: base } } }
   api: { process: { command: ./api } }
   embedder: { process: { command: ./base } }

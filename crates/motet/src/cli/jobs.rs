@@ -16,8 +16,8 @@ pub(crate) enum JobsCommand {
         /// Of this service; of all when not given.
         service: Option<String>,
         /// In this state: `queued`, `running`, `retrying`, `succeeded`, `failed` or `cancelled`.
-        #[arg(long)]
-        state: Option<State>,
+        #[arg(long = "in", value_name = "STATE")]
+        in_state: Option<State>,
         /// How many at most.
         #[arg(short = 'n', long, default_value_t = 100)]
         max: usize,

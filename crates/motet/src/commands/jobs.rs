@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_secs(30);
 pub(crate) async fn run(global: &Global, arguments: &Jobs) -> Result<Exit> {
     let client = connect::running(global)?;
     match &arguments.command {
-        JobsCommand::List { service, state, max } => list(global, &client, service.clone(), *state, *max).await,
+        JobsCommand::List { service, in_state, max } => list(global, &client, service.clone(), *in_state, *max).await,
         JobsCommand::Show { job } => {
             let job = client.job(job, Duration::ZERO).await.map_err(Failure::mistyped)?;
             print(global, &job)
@@ -64,7 +64,7 @@ async fn submit(global: &Global, client: &Client, wanted: &RunJob) -> Result<Exi
     }
 }
 
-/// The answer as it was, on standard output. A job that is not over in time is exit code 5, one that failed 6.
+/// The answer as it was, on standard output. A job that is not over in time ends with another exit code than one that failed.
 async fn result(client: &Client, id: &str, wait: Option<&str>) -> Result<Exit> {
     let wait = wait.map(parse_duration).transpose();
     let mut wait = wait.map_err(|error| Failure::new(Exit::Usage, format!("--wait: {error}.")))?.unwrap_or_default();
