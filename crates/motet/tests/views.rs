@@ -243,7 +243,8 @@ fn every_command_on_the_page_on_views_works() {
         }
     }
     ask(&system, &[blocks(&page, "sql")[0].trim().trim_end_matches(';'), "SELECT 1"]);
-    until("both are there", || rows_of(&system) == ["c-7", "c-8"]);
+    // What was repaired by hand is no event of the topic: the replay at the end of the page gives it up again.
+    until("it is as the topic says", || rows_of(&system) == ["c-7"] && view(&system)["dead_letters"] == 1);
 }
 
 fn rows_of(system: &Scratch) -> Vec<String> {
