@@ -205,6 +205,7 @@ impl Graveyard {
         batch: &mut Batch,
         subscription: u32,
         number: u64,
+        stood: Option<u64>,
         entry: crate::port::Entry,
         now: Time,
     ) -> (Id, RetryRecord) {
@@ -214,6 +215,7 @@ impl Graveyard {
             due: now,
             key: entry.key,
             published_at: entry.published_at,
+            stood,
             entry: Some(entry),
         };
         batch.insert(&self.retries, retry_key(subscription, id), record.write());

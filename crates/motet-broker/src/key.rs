@@ -33,11 +33,13 @@ impl FromStr for Pointer {
 
 /// The key of an event, shortened to eight bytes. That two keys share one by chance is harmless: they wait for each other.
 pub fn of(event: &Event, pointer: Option<&Pointer>) -> Option<u64> {
+    text(event, pointer).as_deref().map(hash)
+}
+
+/// The key of an event, whole.
+pub fn text<'a>(event: &'a Event, pointer: Option<&Pointer>) -> Option<Cow<'a, str>> {
     let found = pointer.and_then(|pointer| in_data(event.data()?, pointer));
-    match found {
-        Some(key) => Some(hash(&key)),
-        None => event.partition_key().map(hash),
-    }
+    found.map(Cow::Owned).or_else(|| event.partition_key().map(Cow::Borrowed))
 }
 
 fn hash(key: &str) -> u64 {

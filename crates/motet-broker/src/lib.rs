@@ -17,7 +17,7 @@
 //!   last moments may be delivered again.
 //! - Nothing here knows HTTP, JSON Schema, services, instances or the definition.
 //!
-//! Map: [`topic`], [`subscription`], [`name`], [`outcome`] (what an answer means), [`key`] · `machine` (what a subscription does next, pure)
+//! Map: [`topic`], [`subscription`], [`name`], [`outcome`] (what an answer means), [`key`], [`run`] (how often it was begun) · `machine` (what a subscription does next, pure)
 //! · [`service`] (the loops, [`Handle`]) · `observed` (whether the engine answers) · `publish`, `dedup`, `delay` · [`dead`] · [`port`] (engine, way to subscribers) · [`engine`] (what an
 //! engine keeps, and what Motet adds) · [`embedded`] (the engine in this process) · `record` (bytes on disk) · [`config`], [`error`], [`time`].
 
@@ -37,6 +37,7 @@ pub mod port;
 mod publish;
 mod rate;
 mod record;
+pub mod run;
 pub mod service;
 pub mod subscription;
 pub mod time;
@@ -52,6 +53,7 @@ pub use motet_store::Limits;
 pub use name::{SubscriptionName, TopicName};
 pub use outcome::{Outcome, Permanent, Refusal};
 pub use port::{Deliver, Delivery, Entry, Parcel, Stored, Transport};
+pub use run::Run;
 pub use service::{Broker, Declaration, Description, Handle, SubscriptionStatus, TopicStatus};
 pub use subscription::{BatchRule, Filter, Mode, Retry, SubscriptionSpec};
 pub use time::Time;

@@ -15,6 +15,7 @@ mod status;
 
 use crate::{
     record::{Checkpoint, DeadRecord, RetryRecord},
+    run::Run,
     subscription::SubscriptionSpec,
     time::Time,
     topic::Position,
@@ -82,6 +83,7 @@ pub(crate) struct Machine {
     random: fastrand::Rng,
     ledger: Ledger,
     paused: bool,
+    run: Run,
     /// What the checkpoint on disk does not say yet.
     dirty: bool,
     /// Rises when the subscription is moved: answers to older questions mean nothing then.
@@ -110,7 +112,7 @@ impl Machine {
         checkpoint: Checkpoint,
         retries: Vec<(Id, RetryRecord)>,
     ) -> Self {
-        let Checkpoint { ledger, paused } = checkpoint;
+        let Checkpoint { ledger, paused, run } = checkpoint;
         let mut machine = Self {
             spec,
             caps,
@@ -119,6 +121,7 @@ impl Machine {
             head: ledger.cursor(),
             ledger,
             paused,
+            run,
             dirty: false,
             epoch: 0,
             fetching: false,
@@ -154,7 +157,12 @@ impl Machine {
 
     /// What would have to be on disk now.
     pub(crate) fn checkpoint(&self) -> Checkpoint {
-        Checkpoint { ledger: self.ledger.clone(), paused: self.paused }
+        Checkpoint { ledger: self.ledger.clone(), paused: self.paused, run: self.run }
+    }
+
+    /// The run through the topic that it is on.
+    pub(crate) fn run(&self) -> Run {
+        self.run
     }
 
     /// Whether the checkpoint has changed since this was asked last.

@@ -3,6 +3,7 @@
 use crate::{
     name::{SubscriptionName, TopicName},
     outcome::Outcome,
+    run::Run,
     subscription::SubscriptionSpec,
     time::Time,
     topic::{Keep, Position, TopicSpec},
@@ -165,8 +166,10 @@ pub trait Transport: Send + Sync + 'static {
 pub struct Parcel {
     /// The event. Its `source` and `id` are the same at each attempt: by them a subscriber knows what it has done already.
     pub event: Event,
-    /// Where it stands in its topic; nothing if it was redriven.
+    /// Where it stands in its topic, or stood before it was redriven.
     pub position: Option<Position>,
+    /// It was a dead letter: events behind it have been delivered before it.
+    pub redriven: bool,
     /// 1 for the first.
     pub attempt: u32,
     /// By this the subscriber acknowledges later, or asks for more time.
@@ -180,6 +183,8 @@ pub struct Parcel {
 pub struct Delivery {
     /// For which subscription.
     pub subscription: Arc<SubscriptionSpec>,
+    /// Which run through the topic the subscription is on.
+    pub run: Run,
     /// One, or several where the subscription takes batches.
     pub parcels: Vec<Parcel>,
 }

@@ -49,6 +49,8 @@ pub(crate) struct Dispatch {
 pub(crate) struct Letter {
     /// Which.
     pub id: Id,
+    /// Where it stands in the topic, or stood before it was redriven.
+    pub place: Option<u64>,
     /// What.
     pub entry: Entry,
     /// 1 for the first.
@@ -89,6 +91,7 @@ impl Flights {
         let letters = items.iter().zip(0..).filter_map(|(item, index)| {
             Some(Letter {
                 id: item.id,
+                place: item.place(),
                 entry: item.entry.clone()?,
                 attempt: item.attempts.made + 1,
                 token: Token { flight, index, secret },

@@ -37,6 +37,9 @@ impl Machine {
         }
         self.fetching = false;
         self.counts.missed += first.0.saturating_sub(self.read_at);
+        if first.0 > self.read_at {
+            self.run.begins = self.run.begins.max(first);
+        }
         self.skip_to(first.0);
         for stored in found {
             let position = stored.position.0;
@@ -157,6 +160,7 @@ impl Machine {
             // Its retry was removed with the burial.
             if let Some(position) = item.id.position() {
                 self.ledger.settle(position.0..position.0 + 1);
+                self.run.settled(position);
             }
             self.dirty = true;
             self.release(&item, now, out);
@@ -198,9 +202,11 @@ impl Machine {
     }
 
     /// Begins again at a position: everything below counts as settled, everything from there on as not. What is in flight is let go; what
-    /// becomes of it is not recorded, so that it comes again in its turn. Redriven events are not touched.
+    /// becomes of it is not recorded, so that it comes again in its turn. Redriven events are not touched. It is another run: that has to be
+    /// on disk before anything of it is sent.
     pub(crate) fn seek(&mut self, position: Position, now: Time, out: &mut Vec<Action>) {
         self.epoch += 1;
+        self.run = self.run.next(position, Position(self.head), now);
         self.fetching = false;
         self.ledger = Ledger::new(position.0);
         self.read_at = position.0;
@@ -234,6 +240,7 @@ impl Machine {
         match outcome {
             Outcome::Ack | Outcome::Accepted => {
                 self.counts.acknowledged += 1;
+                item.id.position().into_iter().for_each(|position| self.run.settled(position));
                 self.settle(&item, now, out);
             }
             Outcome::Permanent(refusal) => {
@@ -253,7 +260,8 @@ impl Machine {
                 }
                 let entry = if item.id.position().is_none() { item.entry.clone() } else { None };
                 let attempts = (*item.attempts).clone();
-                let record = RetryRecord { attempts, due, key: item.key, published_at: item.published_at, entry };
+                let (key, published_at, stood) = (item.key, item.published_at, item.stood);
+                let record = RetryRecord { attempts, due, key, published_at, stood, entry };
                 out.push(Action::SaveRetry(item.id, Box::new(record)));
                 let item = self.slim(item);
                 self.retrying.insert(due, item);
@@ -264,7 +272,7 @@ impl Machine {
     pub(super) fn bury(&mut self, item: Item, reason: Reason, now: Time, out: &mut Vec<Action>) {
         // What is ready or in flight has its body.
         let Some(entry) = item.entry.clone() else { return self.make_ready(item, now, out) };
-        let position = item.id.position().map(|position| position.0);
+        let position = item.place();
         let attempts = (*item.attempts).clone();
         let dead = DeadRecord { reason, attempts, buried_at: now, position, entry };
         out.push(Action::Bury(item.id, Box::new(dead)));

@@ -59,6 +59,8 @@ pub struct Attempts {
 #[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) id: Id,
+    /// Where it stood before it was redriven.
+    pub(crate) stood: Option<u64>,
     pub(crate) key: Option<u64>,
     pub(crate) published_at: Time,
     /// The body; what waits may lose it.
@@ -75,6 +77,7 @@ impl Item {
         let Stored { position, entry } = stored;
         Self {
             id: Id::of(position),
+            stood: None,
             key: entry.key.filter(|_| ordered),
             published_at: entry.published_at,
             size: entry.event.size(),
@@ -87,6 +90,7 @@ impl Item {
     pub(super) fn remembered(id: Id, record: &RetryRecord) -> Self {
         Self {
             id,
+            stood: record.stood,
             key: record.key,
             published_at: record.published_at,
             entry: None,
@@ -94,6 +98,11 @@ impl Item {
             attempts: Box::new(record.attempts.clone()),
             ready_at: Time(0),
         }
+    }
+
+    /// Where it stands in the topic, or stood.
+    pub(super) fn place(&self) -> Option<u64> {
+        self.id.position().map_or(self.stood, |position| Some(position.0))
     }
 }
 

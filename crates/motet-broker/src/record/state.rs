@@ -6,12 +6,18 @@ use crate::{
     machine::{Attempts, Ledger},
     outcome::Refusal,
     port::Entry,
+    run::Run,
     time::Time,
+    topic::Position,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 const VERSION: u8 = 1;
+/// Of a checkpoint; those of version 1 know no run.
+const CHECKPOINT: u8 = 2;
+/// How long a checkpoint without ranges is, by its version.
+const HEAD: [usize; 3] = [0, 10, 50];
 
 /// How far a subscription is: what is settled, and whether it is paused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,14 +26,20 @@ pub(crate) struct Checkpoint {
     pub ledger: Ledger,
     /// Whether it is paused.
     pub paused: bool,
+    /// The run it is on.
+    pub run: Run,
 }
 
 impl Checkpoint {
-    /// `version | paused | cursor | (start, end)*`.
+    /// `version | paused | run: id, lineage, begins, until, acked + 1 | cursor | (start, end)*`.
     pub(crate) fn write(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(10 + 16 * self.ledger.holes());
-        out.put_u8(VERSION);
+        let mut out = BytesMut::with_capacity(HEAD[2] + 16 * self.ledger.holes());
+        out.put_u8(CHECKPOINT);
         out.put_u8(u8::from(self.paused));
+        let Run { id, lineage, begins, until, acked } = self.run;
+        for number in [id, lineage, begins.0, until.0, acked.map_or(0, |position| position.0 + 1)] {
+            out.put_u64_le(number);
+        }
         out.put_u64_le(self.ledger.cursor());
         for (start, end) in self.ledger.ranges() {
             out.put_u64_le(start);
@@ -39,16 +51,28 @@ impl Checkpoint {
     /// Reads what [`Checkpoint::write`] wrote.
     pub(crate) fn read(mut record: Bytes) -> Result<Self, Malformed> {
         let of = "subscription's position";
-        if record.len() < 10 || !(record.len() - 10).is_multiple_of(16) || record[0] != VERSION {
+        let head = record.first().and_then(|version| HEAD.get(usize::from(*version))).copied().unwrap_or(0);
+        if head == 0 || !record.len().checked_sub(head).is_some_and(|rest| rest.is_multiple_of(16)) {
             return Err(Malformed::new(of, &format!("{} bytes of version {:?}", record.len(), record.first())));
         }
-        record.advance(1);
+        let version = record.get_u8();
         let paused = record.get_u8() != 0;
-        let mut ledger = Ledger::new(record.get_u64_le());
+        let mut run = Run::default();
+        if version == CHECKPOINT {
+            (run.id, run.lineage) = (record.get_u64_le(), record.get_u64_le());
+            (run.begins, run.until) = (Position(record.get_u64_le()), Position(record.get_u64_le()));
+            run.acked = record.get_u64_le().checked_sub(1).map(Position);
+        }
+        let cursor = record.get_u64_le();
+        if version == VERSION {
+            // What was acknowledged was not written down then: everything was.
+            run.acked = cursor.checked_sub(1).map(Position);
+        }
+        let mut ledger = Ledger::new(cursor);
         while record.has_remaining() {
             ledger.settle(record.get_u64_le()..record.get_u64_le());
         }
-        Ok(Self { ledger, paused })
+        Ok(Self { ledger, paused, run })
     }
 }
 
@@ -63,6 +87,8 @@ pub(crate) struct RetryRecord {
     pub key: Option<u64>,
     /// When it was published.
     pub published_at: Time,
+    /// Where it stood before it was redriven.
+    pub stood: Option<u64>,
     /// The event, if it was redriven.
     pub entry: Option<Entry>,
 }
@@ -77,6 +103,8 @@ struct RetryForm {
     published_at: u64,
     status: Option<u16>,
     detail: String,
+    #[serde(default)]
+    stood: Option<u64>,
 }
 
 impl RetryRecord {
@@ -92,6 +120,7 @@ impl RetryRecord {
             published_at: self.published_at.0,
             status: last.status,
             detail: last.detail.clone(),
+            stood: self.stood,
         };
         write_form(&form, self.entry.as_ref())
     }
@@ -101,7 +130,8 @@ impl RetryRecord {
         let (form, entry) = read_form::<RetryForm>("retry", record)?;
         let last = Refusal { status: form.status, detail: form.detail };
         let attempts = Attempts { made: form.made, first_at: Time(form.first_at), last_at: Time(form.last_at), last };
-        Ok(Self { attempts, due: Time(form.due), key: form.key, published_at: Time(form.published_at), entry })
+        let RetryForm { key, stood, .. } = form;
+        Ok(Self { attempts, due: Time(form.due), key, published_at: Time(form.published_at), stood, entry })
     }
 }
 
@@ -114,7 +144,7 @@ pub(crate) struct DeadRecord {
     pub attempts: Attempts,
     /// When it was given up.
     pub buried_at: Time,
-    /// Where it stood in the topic, unless it was redriven.
+    /// Where it stood in the topic. Unknown only of what was redriven by an older version.
     pub position: Option<u64>,
     /// The event.
     pub entry: Entry,
@@ -205,10 +235,19 @@ mod tests {
         let mut ledger = Ledger::new(10);
         ledger.settle(20..30);
         ledger.settle(40..41);
-        let checkpoint = Checkpoint { ledger, paused: true };
-        assert_eq!(Checkpoint::read(checkpoint.write()).unwrap(), checkpoint);
+        for acked in [None, Some(Position(0)), Some(Position(7))] {
+            let run = Run { id: 3, lineage: 2, begins: Position(4), until: Position(50), acked };
+            let checkpoint = Checkpoint { ledger: ledger.clone(), paused: true, run };
+            assert_eq!(Checkpoint::read(checkpoint.write()).unwrap(), checkpoint);
+        }
+        let run = Run { acked: Some(Position(9)), ..Run::default() };
+        let checkpoint = Checkpoint { ledger, paused: true, run };
+        let written = checkpoint.write();
+        let of_version_1 = [&[1, 1][..], &written[42..]].concat();
+        assert_eq!(Checkpoint::read(of_version_1.into()).unwrap(), checkpoint);
         for entry in [None, Some(entry())] {
-            let retry = RetryRecord { attempts: attempts(), due: Time(7), key: Some(3), published_at: Time(5), entry };
+            let (due, published_at, stood) = (Time(7), Time(5), entry.is_some().then_some(12));
+            let retry = RetryRecord { attempts: attempts(), due, key: Some(3), published_at, stood, entry };
             assert_eq!(RetryRecord::read(retry.write()).unwrap(), retry);
         }
         let dead = DeadRecord {

@@ -8,6 +8,7 @@ use crate::{
     name::TopicName,
     publish::{self, Topic},
     record::{Checkpoint, Key, Malformed, RetryRecord, number_at},
+    run::Run,
     subscription::SubscriptionSpec,
     topic::{Position, Start, TopicSpec},
 };
@@ -138,23 +139,30 @@ impl Core {
         Ok(())
     }
 
-    /// How far the subscription is; a new one begins where it is declared to, and that is durable at once.
+    /// How far the subscription is; where one begins anew, that is durable at once.
     async fn checkpoint(&self, id: u32, spec: &SubscriptionSpec) -> Result<Checkpoint, BrokerError> {
-        if let Some(record) = self.state.get(Key::of(id).bytes())? {
-            let mut checkpoint = Checkpoint::read(record)?;
-            let (at, ends) = (checkpoint.ledger.cursor(), self.transport.ends(&spec.topic).await?);
-            if at > ends.next.0 {
+        let now = self.clock.now();
+        let checkpoint = match self.state.get(Key::of(id).bytes())? {
+            Some(record) => {
+                let checkpoint = Checkpoint::read(record)?;
+                let (at, ends) = (checkpoint.ledger.cursor(), self.transport.ends(&spec.topic).await?);
+                if at <= ends.next.0 {
+                    return Ok(checkpoint);
+                }
                 // What was here is gone, together with the topic's numbers. All that is there now is new to the subscription.
                 tracing::error!(
                     subscription = %spec.name, at, end = ends.next.0,
                     "the topic ends before the place where the subscription was: it was lost or made again in the engine; begun at its beginning"
                 );
-                checkpoint.ledger = Ledger::new(ends.first.0);
+                let run = Run::first(ends.first, ends.next, now);
+                Checkpoint { ledger: Ledger::new(ends.first.0), run, ..checkpoint }
             }
-            return Ok(checkpoint);
-        }
-        let position = self.position_of(&spec.topic, spec.from).await?;
-        let checkpoint = Checkpoint { ledger: Ledger::new(position.0), paused: false };
+            None => {
+                let position = self.position_of(&spec.topic, spec.from).await?;
+                let run = Run::first(position, self.transport.ends(&spec.topic).await?.next, now);
+                Checkpoint { ledger: Ledger::new(position.0), paused: false, run }
+            }
+        };
         let mut batch = Batch::new();
         batch.insert(&self.state, Key::of(id).bytes(), checkpoint.write());
         self.store.commit(batch).await?;

@@ -31,7 +31,7 @@ impl Handle {
     }
 
     /// Begins again at `start`, forwards or backwards: what stands before it counts as done with, what stands behind it does not. What is
-    /// in flight comes again in its turn, if it stands behind it. The position where it begins.
+    /// in flight comes again in its turn, if it stands behind it. The position where it begins; that it does is on disk.
     pub async fn replay(&self, subscription: &SubscriptionName, start: Start) -> Result<Position, SubscriptionError> {
         let served = self.core.subscription(subscription)?;
         let topic = served.spec.read().topic.clone();
@@ -103,6 +103,7 @@ impl Handle {
             let mut batch = Batch::new();
             let mut items = Vec::with_capacity(found.len());
             for (number, record) in found {
+                let stood = record.position;
                 let entry = match &edited {
                     None => record.entry,
                     Some(event) => {
@@ -111,7 +112,7 @@ impl Handle {
                 };
                 // Its age begins anew: else one that became too old could never be redriven.
                 let entry = Entry { published_at: now, ..entry };
-                items.push(self.core.graveyard.redrive(&mut batch, served.id, number, entry, now));
+                items.push(self.core.graveyard.redrive(&mut batch, served.id, number, stood, entry, now));
             }
             self.core.store.commit(batch).await?;
             done += items.len();

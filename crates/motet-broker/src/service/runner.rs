@@ -27,6 +27,8 @@ const MANY_HOLES: usize = 2048;
 const LARGE_CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// What an engine is told about settled positions, it is told this often.
 const TELL_EVERY: Duration = Duration::from_secs(1);
+/// After a failure of the engine or the store it is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Without anything to do the loop looks round this often.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -60,6 +62,8 @@ pub(super) struct Runner {
     pushing: usize,
     stopping: bool,
     checkpoint_due: Option<Time>,
+    /// Who waits until a new run is on disk.
+    sought: Vec<oneshot::Sender<()>>,
     told_at: Time,
     rate: Rate,
 }
@@ -84,6 +88,7 @@ impl Runner {
             pushing: 0,
             stopping: false,
             checkpoint_due: None,
+            sought: Vec::new(),
             told_at: Time(0),
             rate: Rate::default(),
         }
@@ -183,7 +188,7 @@ impl Runner {
             }
             Command::Seek { position, reply } => {
                 self.feed(|machine, now, out| machine.seek(position, now, out));
-                let _ = reply.send(());
+                self.sought.push(reply);
             }
             Command::Redriven(items) => self.feed(|machine, now, out| machine.redriven(items, now, out)),
             Command::Change(spec) => self.feed(|machine, now, out| machine.change(spec, now, out)),
@@ -200,6 +205,7 @@ impl Runner {
 
     /// Serves who waits, does what the machine says, and writes down how far it is when that is due.
     async fn settle_down(&mut self) {
+        self.note_run().await;
         self.serve_waiters();
         self.act().await;
         let now = self.core.clock.now();
@@ -216,6 +222,23 @@ impl Runner {
             }
             self.rate.look(now, self.machine.counts().acknowledged);
             self.tell(now);
+        }
+    }
+
+    /// A new run is on disk before anything of it is sent: whoever took part in it would not be understood after a crash.
+    async fn note_run(&mut self) {
+        if self.sought.is_empty() {
+            return;
+        }
+        while let Err(error) = self.core.store.commit(self.checkpoint()).await {
+            tracing::error!(subscription = %self.subscription.spec.read().name, %error, "that it begins anew could not be written; tried again");
+            tokio::time::sleep(TRY_AGAIN).await;
+            if self.core.group.token().is_cancelled() {
+                return self.sought.clear();
+            }
+        }
+        for reply in self.sought.drain(..) {
+            let _ = reply.send(());
         }
     }
 
@@ -288,7 +311,8 @@ impl Runner {
 fn parcels(dispatch: Dispatch) -> impl Iterator<Item = Parcel> {
     dispatch.letters.into_iter().map(|letter| Parcel {
         event: letter.entry.event,
-        position: letter.id.position(),
+        position: letter.place.map(Position),
+        redriven: letter.id.position().is_none(),
         attempt: letter.attempt,
         token: letter.token.to_string(),
         published_at: letter.entry.published_at,

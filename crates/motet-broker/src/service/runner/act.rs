@@ -1,6 +1,6 @@
 //! Doing what the machine says. What takes time becomes a piece of work whose result comes back to the loop.
 
-use super::{Done, Runner, parcels};
+use super::{Done, Runner, TRY_AGAIN, parcels};
 use crate::{
     dead::retry_key,
     machine::{Action, Dispatch, Id},
@@ -16,11 +16,7 @@ use motet_store::{Batch, Limits};
 use std::{
     panic::AssertUnwindSafe,
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
 };
-
-/// After a failure of the engine or the store it is tried again.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 impl Runner {
     /// Does all that is to be done; what that makes possible comes with later inputs.
@@ -52,12 +48,13 @@ impl Runner {
 
     fn send(&mut self, dispatch: Dispatch) {
         let (core, spec) = (Arc::clone(&self.core), self.subscription.spec.read().clone());
+        let run = self.machine.run();
         self.pushing += 1;
         self.work.push(Box::pin(async move {
             let flight = dispatch.flight;
             let count = dispatch.letters.len();
             let timeout = spec.timeout;
-            let delivery = Delivery { subscription: spec, parcels: parcels(dispatch).collect() };
+            let delivery = Delivery { subscription: spec, run, parcels: parcels(dispatch).collect() };
             let answer = AssertUnwindSafe(core.deliver.deliver(delivery)).catch_unwind();
             let outcomes = match tokio::time::timeout(timeout, answer).await {
                 Ok(Ok(outcomes)) => outcomes,
