@@ -20,6 +20,7 @@ pub mod outbox;
 mod ownership;
 mod provision;
 mod session;
+pub mod view;
 
 use address::Server;
 use async_trait::async_trait;

@@ -79,6 +79,7 @@ codes! {
     OUTLIVED = "MO-model-216", "Deliveries that outlive what the topic keeps";
     NO_SCHEMA = "MO-model-217", "A topic without a schema";
     NOT_KEPT = "MO-model-218", "Something that the engine of events cannot keep";
+    VIEW_WITHOUT_KEY = "MO-model-220", "A view of a topic without a key";
 }
 
 /// Whether a code is that of a lint.

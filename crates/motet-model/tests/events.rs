@@ -58,7 +58,10 @@ fn subscriptions_are_understood_as_they_were_meant() {
     assert_eq!(feedback.filter, Some(Filter::Sql("type = 'a'".into())));
     assert_eq!(services["web"].subscribes["question.answered"].delivery, Delivery::Pull);
     let view = &services["web"].subscribes["document.indexed"];
-    assert_eq!((&view.delivery, view.from), (&Delivery::View { table: "documents".into() }, From::Latest));
+    assert_eq!(
+        (&view.delivery, view.from),
+        (&Delivery::View { table: "documents".into(), delete: vec!["document.removed".into()] }, From::Latest)
+    );
 }
 
 /// `All` of one filter is that filter.

@@ -1,4 +1,7 @@
+//! What a service's own tables give to events and take from them.
+//!
 //! The outbox: rows that a service writes into a table of its own store, in the transaction of the change they tell of, become events.
+//! The other way round, a table of its store is kept as a copy of a topic: see [`view`].
 //!
 //! The problem solved here: a service that changes its data and publishes an event does two things and may die in between. An INSERT
 //! is one thing with the change. Somebody then has to publish the row, once it is committed, in order, and without missing one that
@@ -15,7 +18,7 @@
 //! table; two relays over one table would publish its rows twice.
 //!
 //! Map: [`row`], [`spec`] (which table, how much at once), [`port`] (the table, the way out), [`machine`] (what to do next), [`service`]
-//! (the loop), [`sqlite`] (tables in SQLite files), [`status`], [`error`].
+//! (the loop), [`sqlite`] (tables in SQLite files), [`status`], [`error`]; and apart from all of these [`view`].
 
 pub mod error;
 pub mod machine;
@@ -25,6 +28,7 @@ pub mod service;
 pub mod spec;
 pub mod sqlite;
 pub mod status;
+pub mod view;
 
 pub use error::{PublishError, Refusal, TableError};
 pub use row::{Place, Row};

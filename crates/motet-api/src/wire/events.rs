@@ -63,6 +63,8 @@ pub enum Mode {
     Push,
     /// The service fetches them.
     Pull,
+    /// Motet writes them into a table of the service's store.
+    View,
 }
 
 /// A subscription, now.
@@ -94,6 +96,9 @@ pub struct Subscription {
     pub per_second: f64,
     /// Everything of the topic below this position is settled.
     pub cursor: u64,
+    /// Why nothing can be delivered at the moment: the store of a view is away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
     /// Since the system started.
     pub totals: Totals,
 }

@@ -99,7 +99,9 @@ fn delivery(node: &Node) -> Delivery {
         return Delivery::Push { path };
     }
     match node.at(&[sub::VIEW.name, sub::VIEW_TABLE.name]).and_then(Node::text) {
-        Some(table) => Delivery::View { table: table.to_owned() },
+        Some(table) => {
+            Delivery::View { table: table.to_owned(), delete: value::list(node.get(sub::VIEW.name), &sub::VIEW_DELETE) }
+        }
         None => Delivery::Pull,
     }
 }

@@ -80,11 +80,30 @@ impl Loaded {
     }
 }
 
+fn show_from(from: From) -> String {
+    match from {
+        From::Earliest => "earliest".to_owned(),
+        From::Latest => "latest".to_owned(),
+        From::Time(time) => time.to_string(),
+        From::Position(position) => position.to_string(),
+    }
+}
+
+fn filter_of(subscription: &Subscription) -> String {
+    subscription.filter.as_ref().map_or_else(|| sub::FILTER.default_words().to_owned(), show_filter)
+}
+
 fn of_subscription(subscription: &Subscription, row: &mut dyn FnMut(&'static str, String)) {
     match &subscription.delivery {
         Delivery::Push { path } => row("to", path.clone()),
         Delivery::Pull => row("pull", "true".to_owned()),
-        Delivery::View { table } => row("view.table", table.clone()),
+        Delivery::View { table, delete } => {
+            row("view.table", table.clone());
+            let types = if delete.is_empty() { sub::VIEW_DELETE.default_words().to_owned() } else { list(delete) };
+            row("view.delete", types);
+            row("from", show_from(subscription.from));
+            return row("filter", filter_of(subscription));
+        }
     }
     row("timeout", show_duration(subscription.timeout));
     row("lease", show_duration(subscription.lease));
@@ -99,16 +118,8 @@ fn of_subscription(subscription: &Subscription, row: &mut dyn FnMut(&'static str
     let permanent: Vec<_> = subscription.permanent.iter().map(ToString::to_string).collect();
     row("permanent", list(&permanent));
     row("max_age", subscription.max_age.map_or_else(|| sub::MAX_AGE.default_words().to_owned(), show_duration));
-    row(
-        "from",
-        match subscription.from {
-            From::Earliest => "earliest".to_owned(),
-            From::Latest => "latest".to_owned(),
-            From::Time(time) => time.to_string(),
-            From::Position(position) => position.to_string(),
-        },
-    );
-    row("filter", subscription.filter.as_ref().map_or_else(|| sub::FILTER.default_words().to_owned(), show_filter));
+    row("from", show_from(subscription.from));
+    row("filter", filter_of(subscription));
     match &subscription.batch {
         None => row("batch", sub::BATCH.default_words().to_owned()),
         Some(batch) => {

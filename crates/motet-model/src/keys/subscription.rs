@@ -25,10 +25,20 @@ pub(crate) const PULL: Key = Key::without(
 
 pub(crate) const VIEW_TABLE: Key =
     Key::required("table", Shape::One(Kind::Table), "The table in the service's own store.")
-        .because("the service reads it like its other tables, and nobody else writes it")
+        .because("Motet makes it; the service reads it like its other tables, and nobody else writes it")
         .example("table: customers");
 
-static VIEW_FIELDS: Fields = Fields { what: "a view", id: "view", keys: &[VIEW_TABLE], one_of: &[], one_needed: false };
+pub(crate) const VIEW_DELETE: Key = Key::without(
+    "delete",
+    Shape::List(&Shape::One(Kind::Text)),
+    "an event without data deletes its row",
+    "The types of events that delete the row of their key, whatever data they have. An event without data, or whose data is `null`, does so too.",
+)
+.because("a topic with a schema takes no event without data; there the type says that something is gone")
+.example("delete: [customer.removed]");
+
+static VIEW_FIELDS: Fields =
+    Fields { what: "a view", id: "view", keys: &[VIEW_TABLE, VIEW_DELETE], one_of: &[], one_needed: false };
 
 pub(crate) const VIEW: Key = Key::without(
     "view",

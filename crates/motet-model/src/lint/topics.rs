@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 /// What means nothing for a service that fetches its events.
 const NOT_FOR_PULL: &[&str] = &["timeout", "permanent", "batch", "mode"];
 /// What means nothing for a table that Motet writes itself.
-const NOT_FOR_VIEW: &[&str] = &["timeout", "lease", "in_flight", "permanent", "batch", "mode", "ordered"];
+const NOT_FOR_VIEW: &[&str] =
+    &["timeout", "lease", "in_flight", "retry", "permanent", "max_age", "batch", "mode", "ordered"];
 
 pub(super) fn check(subject: &Subject<'_>, lints: &mut Vec<Lint>) {
     let services = || subject.system.services.values();
@@ -24,6 +25,7 @@ pub(super) fn check(subject: &Subject<'_>, lints: &mut Vec<Lint>) {
         service.publishes.iter().for_each(|topic| publishers.entry(topic).or_default().push(service));
         service.subscribes.keys().for_each(|topic| subscribers.entry(topic).or_default().push(service));
         no_effect(subject, service, lints);
+        without_key(subject, service, lints);
         outlived(subject, service, lints);
     }
     for (name, topic) in &subject.system.topics {
@@ -65,7 +67,10 @@ fn no_effect(subject: &Subject<'_>, service: &Service, lints: &mut Vec<Lint>) {
         let (keys, why) = match subscription.delivery {
             Delivery::Push { .. } => continue,
             Delivery::Pull => (NOT_FOR_PULL, "the service fetches the events itself, and says so when it asks"),
-            Delivery::View { .. } => (NOT_FOR_VIEW, "Motet writes the table itself, event by event in their order"),
+            Delivery::View { .. } => (
+                NOT_FOR_VIEW,
+                "Motet writes the table itself, each event once and in order, and waits as long as the store is away",
+            ),
         };
         let written = entries(subject.tree.at(&["services", name, "subscribes", topic.as_str()]));
         for entry in written.filter(|entry| keys.contains(&&*entry.key)) {
@@ -89,11 +94,33 @@ fn no_effect(subject: &Subject<'_>, service: &Service, lints: &mut Vec<Lint>) {
     }
 }
 
+/// A row is found by its key.
+fn without_key(subject: &Subject<'_>, service: &Service, lints: &mut Vec<Lint>) {
+    let name = service.name.as_str();
+    for (topic, subscription) in &service.subscribes {
+        let has_key = subject.system.topics.get(topic).is_some_and(|topic| topic.key.is_some());
+        if has_key || !matches!(subscription.delivery, Delivery::View { .. }) {
+            continue;
+        }
+        let finding = Finding::warning(
+            code::VIEW_WITHOUT_KEY,
+            format!("`{name}` keeps a row for each key of `{topic}`, and nothing says what the key is"),
+        )
+        .at(subject.place(&["services", name, "subscribes", topic.as_str(), "view"]), "a row for each key")
+        .also(subject.place(&["topics", topic.as_str()]), "no `key`")
+        .help("say where it stands in the data, `key: /customerId`; else only events with the attribute `partitionkey` come into the table, and the others are dead letters");
+        lints.push(Lint::of_services(finding, [name]));
+    }
+}
+
 fn outlived(subject: &Subject<'_>, service: &Service, lints: &mut Vec<Lint>) {
     let name = service.name.as_str();
     for (topic, subscription) in &service.subscribes {
         let Some(kept) = subject.system.topics.get(topic).and_then(|topic| topic.keep.time) else { continue };
         let place = |key| subject.place(&["services", name, "subscribes", topic.as_str(), key]);
+        if matches!(subscription.delivery, Delivery::View { .. }) {
+            continue;
+        }
         let longest = subscription.longest();
         let (key, what, time) = match subscription.max_age {
             Some(age) if age > kept => ("max_age", "would deliver events", age),

@@ -152,8 +152,18 @@ fn deliverable(subject: &Subject<'_>, service: &Service, findings: &mut Vec<Find
                     .at(place("view"), "where?")
                     .help("give it one: `store: { sqlite: {} }`"),
             ),
-            (Delivery::View { table }, _) => {
+            (Delivery::View { table, .. }, _) => {
                 let span = place("view");
+                let outbox = service.outbox.as_ref().map(|outbox| outbox.table.as_str());
+                let taken = match table.as_str() {
+                    "motet_views" => Some("where Motet notes how far views are"),
+                    table if outbox == Some(table) => Some("its outbox"),
+                    _ => None,
+                };
+                if let Some(what) = taken {
+                    let message = format!("a view of `{name}` cannot be the table `{table}`: that is {what}");
+                    findings.push(cannot(message).at(span, "in use").help("give the view a table of its own"));
+                }
                 if let Some((first, other)) = tables.insert(table, (topic.as_str(), span)) {
                     findings.push(
                         cannot(format!("two views of `{name}` write the table `{table}`: `{first}` and `{topic}`"))

@@ -108,6 +108,8 @@ pub enum Delivery {
     View {
         /// The table, possibly with its schema.
         table: String,
+        /// The types of events that delete a row.
+        delete: Vec<String>,
     },
 }
 

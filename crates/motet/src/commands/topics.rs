@@ -36,6 +36,11 @@ fn print(events: &Events) {
     if events.subscriptions.iter().any(|subscription| subscription.dead_letters > 0) {
         terminal::print(ink::quiet().apply_to("`motet dead-letters list` says why events were given up"));
     }
+    for it in &events.subscriptions {
+        if let Some(trouble) = &it.trouble {
+            terminal::print(ink::warn().apply_to(format!("{} waits: {trouble}", it.name)));
+        }
+    }
     if let Some(trouble) = &events.trouble {
         terminal::print(ink::bad().apply_to(format!("Nothing can be published: {trouble}")));
     }
@@ -61,7 +66,11 @@ fn subscriptions(events: &Events) -> Table {
         Table::new(&["SUBSCRIPTION", "MODE", "WAITING", "IN FLIGHT", "RETRYING", "LAG", "RATE", "DEAD LETTERS"]);
     let marked = |count: u64| if count > 0 { ink::warn().apply_to(count).to_string() } else { count.to_string() };
     for it in &events.subscriptions {
-        let mode = if it.mode == Mode::Push { "push" } else { "pull" };
+        let mode = match it.mode {
+            Mode::Push => "push",
+            Mode::Pull => "pull",
+            Mode::View => "view",
+        };
         let lag = it.lag_ms.map(|ms| show_duration(seconds(Duration::from_millis(ms))));
         table.row(vec![
             it.name.clone(),
@@ -115,6 +124,7 @@ mod tests {
             dead_letters: 2,
             per_second: 0.0,
             cursor: 2,
+            trouble: None,
             totals: Totals::default(),
         };
         let events = Events { topics: vec![topic], subscriptions: vec![subscription], ..Events::default() };

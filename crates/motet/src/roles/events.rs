@@ -10,6 +10,7 @@ pub(crate) mod engine;
 mod judge;
 pub(crate) mod outbox;
 mod push;
+pub(crate) mod views;
 
 pub(crate) use declared::{Declared, longest_delivery};
 pub(crate) use door::{adhere, not_possible, publish, watch};
@@ -20,7 +21,7 @@ use anyhow::{Context as _, Result};
 use door::ServicesDoor;
 use engine::Chosen;
 use motet_api::services;
-use motet_broker::{Broker, Description, Handle};
+use motet_broker::{Broker, Description, Handle, SubscriptionName};
 use motet_kernel::{name::ServiceName, task::TaskGroup};
 use motet_store::{OpenError, Store};
 use outbox::{Outboxes, Relays};
@@ -28,6 +29,7 @@ use parking_lot::{Mutex, RwLock};
 use push::Push;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
+use views::{Views, Wanted, Ways};
 
 /// The caller that the deliveries of events are, on an edge to each service that is pushed to.
 pub(crate) const CALLER: &str = "motet-events";
@@ -48,6 +50,7 @@ struct Running {
     /// What is declared now; the doors look into it at each request.
     declared: Arc<RwLock<Declared>>,
     push: Arc<Push>,
+    views: Arc<Views>,
     relays: Relays,
     /// Where each service finds its own.
     doors: BTreeMap<ServiceName, String>,
@@ -70,6 +73,11 @@ impl Events {
         self.running.lock().as_ref().map(|running| running.relays.status()).unwrap_or_default()
     }
 
+    /// Why views cannot be written at the moment, by their subscriptions.
+    pub(crate) fn views_in_trouble(&self) -> BTreeMap<SubscriptionName, String> {
+        self.running.lock().as_ref().map(|running| running.views.trouble()).unwrap_or_default()
+    }
+
     /// Whether what runs can go on with what a definition says. Asked before anything is changed.
     ///
     /// # Errors
@@ -82,7 +90,7 @@ impl Events {
     }
 
     /// Makes it what a definition says, before its services start: the store, an address for each of them, topics and subscriptions, the
-    /// relays of outboxes. `edges`: where the data plane takes deliveries to each service.
+    /// relays of outboxes, the tables of views. `edges`: where the data plane takes deliveries to each service.
     ///
     /// Returns the addresses: what `MOTET_URL` is for each service.
     pub(crate) async fn follow(
@@ -91,6 +99,7 @@ impl Events {
         declared: Declared,
         edges: &BTreeMap<ServiceName, String>,
         outboxes: Outboxes,
+        views: Wanted,
         group: &TaskGroup,
     ) -> Result<BTreeMap<ServiceName, String>> {
         let before = self.running.lock().clone();
@@ -100,6 +109,7 @@ impl Events {
             None => start(place, declared.engine(), group).await?,
         };
         running.open_doors(&declared, group).await?;
+        running.views.lead(views).await?;
         running.push.lead(&declared, edges);
         let declaration = declared.declaration();
         *running.declared.write() = declared;
@@ -146,19 +156,17 @@ async fn start(place: &Place, engine: &Chosen, group: &TaskGroup) -> Result<Runn
     let store = opened.map_err(|error| told(&error, error.code().0))?;
     let transport = engine.open(&store, &dir, group).await?;
     let push = Arc::new(Push::new()?);
-    let broker = Broker::start(
-        motet_broker::Config::default(),
-        store,
-        transport,
-        Arc::clone(&push) as Arc<dyn motet_broker::Deliver>,
-        group,
-    );
+    let views = Arc::new(Views::default());
+    let ways = Ways { push: Arc::clone(&push), views: Arc::clone(&views) };
+    let broker = Broker::start(motet_broker::Config::default(), store, transport, Arc::new(ways), group);
     let broker = broker.map_err(|error| told(&error, error.code().0))?;
+    views.meet(&broker);
     Ok(Running {
         broker,
         engine: engine.clone(),
         declared: Arc::default(),
         push,
+        views,
         relays: Relays::default(),
         doors: BTreeMap::new(),
     })

@@ -9,7 +9,7 @@ use crate::{
     place::{Door, Place},
     roles::{
         doors, environment,
-        events::{Declared, Events, Knows, outbox},
+        events::{Declared, Events, Knows, outbox, views},
         faults::Faults,
         membership::Membership,
         status::{self, Facts},
@@ -222,7 +222,8 @@ impl Shared {
         let addresses = self.open_edges(system).await?;
         let outboxes = outbox::of(system, &credentials)?;
         let deliveries = doors::deliveries(&addresses);
-        let for_events = self.events.follow(&self.place, declared, &deliveries, outboxes, &self.group).await?;
+        let views = views::of(system, &declared, &credentials);
+        let for_events = self.events.follow(&self.place, declared, &deliveries, outboxes, views, &self.group).await?;
         let mut specs: Vec<ServiceSpec> = Vec::new();
         for service in system.services.values() {
             let edges = service.uses.keys().filter_map(|callee| {

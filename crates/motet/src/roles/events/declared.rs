@@ -1,8 +1,8 @@
 //! The definition's topics and subscriptions in the words of the broker, with what only the binary knows: whose contract is whose, who may
 //! publish, which path gets what.
 
-use super::engine::Chosen;
-use anyhow::{Context as _, Result, bail};
+use super::{engine::Chosen, views};
+use anyhow::{Context as _, Result};
 use motet_broker::{
     BatchRule, Declaration, Filter, Keep, Mode, Permanent, Retry, Start, SubscriptionName, SubscriptionSpec, Time,
     TopicName, TopicSpec,
@@ -37,13 +37,23 @@ pub(crate) struct Topic {
     pub(crate) about: Option<String>,
 }
 
+/// A table that is a copy of a topic.
+#[derive(Debug, Clone)]
+pub(crate) struct ViewOf {
+    pub(crate) table: String,
+    /// The types of events that delete a row.
+    pub(crate) delete: Vec<String>,
+}
+
 /// A subscription, and where its events go.
 #[derive(Debug, Clone)]
 pub(crate) struct Subscription {
     pub(crate) spec: SubscriptionSpec,
     pub(crate) service: ServiceName,
-    /// The path that gets them; nothing where the service fetches.
+    /// The path that gets them; nothing where the service fetches, or has a view.
     pub(crate) path: Option<String>,
+    /// The table that is a copy of the topic.
+    pub(crate) view: Option<ViewOf>,
     /// How an event lies in the request.
     pub(crate) content: ContentMode,
 }
@@ -144,10 +154,12 @@ fn read_topic(topic: &events::Topic, system: &System) -> Result<Topic> {
 }
 
 fn read_subscription(service: &Service, topic: &str, subscription: &events::Subscription) -> Result<Subscription> {
-    let (mode, path) = match &subscription.delivery {
-        Delivery::Push { path } => (Mode::Push, Some(path.clone())),
-        Delivery::Pull => (Mode::Pull, None),
-        Delivery::View { .. } => bail!("`view` cannot be used yet: take the events with `to` or `pull`"),
+    let (mode, path, view) = match &subscription.delivery {
+        Delivery::Push { path } => (Mode::Push, Some(path.clone()), None),
+        Delivery::Pull => (Mode::Pull, None, None),
+        Delivery::View { table, delete } => {
+            (Mode::Push, None, Some(ViewOf { table: table.clone(), delete: delete.clone() }))
+        }
     };
     let filter = subscription.filter.as_ref().map(read_filter).transpose()?;
     let spec = SubscriptionSpec {
@@ -176,7 +188,8 @@ fn read_subscription(service: &Service, topic: &str, subscription: &events::Subs
         },
         ..SubscriptionSpec::new(name_of(&service.name, topic)?, topic.parse()?)
     };
-    Ok(Subscription { spec, service: service.name.clone(), path, content: subscription.mode })
+    let spec = if view.is_some() { views::subscription(spec) } else { spec };
+    Ok(Subscription { spec, service: service.name.clone(), path, view, content: subscription.mode })
 }
 
 fn read_filter(filter: &events::Filter) -> Result<motet_cloudevents::Filter> {

@@ -189,15 +189,17 @@ fn results(text: &[u8], permanent: &Permanent) -> Vec<Outcome> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use motet_broker::{BatchRule, SubscriptionSpec, Time};
+    use motet_broker::{BatchRule, Run, SubscriptionSpec, Time};
 
     /// One delivery of an event with a trace, in this mode.
     fn sent(content: ContentMode, batch: Option<BatchRule>) -> (HeaderMap, serde_json::Value) {
         let event = Event::builder("1", "/s", "t").extension("traceparent", "00-a-b-01").data(r#"{"a":1}"#);
         let event = event.content_type("application/json").build().unwrap();
         let spec = SubscriptionSpec { batch, ..SubscriptionSpec::new("s".parse().unwrap(), "t".parse().unwrap()) };
-        let parcel = Parcel { event, position: None, attempt: 3, token: "7-9".to_owned(), published_at: Time(0) };
-        let (headers, body) = request(&Delivery { subscription: Arc::new(spec), parcels: vec![parcel] }, content);
+        let token = "7-9".to_owned();
+        let parcel = Parcel { event, position: None, redriven: false, attempt: 3, token, published_at: Time(0) };
+        let (headers, body) =
+            request(&Delivery { subscription: Arc::new(spec), run: Run::default(), parcels: vec![parcel] }, content);
         (headers, serde_json::from_slice(&body).unwrap())
     }
 

@@ -75,13 +75,19 @@ impl EventsControl for Controlled {
             let oldest = broker.read(&topic.name, first, Limits { items: 1, bytes: 1 }).await.unwrap_or_default();
             topics.push(shown_topic(topic, &declared, oldest.first().map(|stored| stored.entry.published_at)));
         }
+        let troubles = self.0.events.views_in_trouble();
         let there = |it: &&SubscriptionStatus| declared.subscriptions().contains_key(&it.name);
         Ok(Events {
             engine: Some(Engine { name: found.engine.name.to_owned(), detail: found.engine.detail.clone() }),
             disk_bytes: found.disk_bytes,
             trouble: found.trouble,
             topics,
-            subscriptions: found.subscriptions.iter().filter(there).map(|it| shown(it, &declared)).collect(),
+            subscriptions: found
+                .subscriptions
+                .iter()
+                .filter(there)
+                .map(|it| shown(it, &declared, troubles.get(&it.name)))
+                .collect(),
         })
     }
 
@@ -209,14 +215,16 @@ fn shown_topic(topic: &TopicStatus, declared: &Declared, oldest: Option<Time>) -
     }
 }
 
-fn shown(it: &SubscriptionStatus, declared: &Declared) -> Subscription {
+fn shown(it: &SubscriptionStatus, declared: &Declared, trouble: Option<&String>) -> Subscription {
     let counts = &it.counts;
-    let service = declared.subscriptions().get(&it.name).map(|found| found.service.to_string());
+    let found = declared.subscriptions().get(&it.name);
+    let service = found.map(|found| found.service.to_string());
     Subscription {
         name: it.name.to_string(),
         service: service.unwrap_or_default(),
         topic: it.topic.to_string(),
         mode: match it.mode {
+            _ if found.is_some_and(|found| found.view.is_some()) => Mode::View,
             motet_broker::Mode::Push => Mode::Push,
             motet_broker::Mode::Pull => Mode::Pull,
         },
@@ -229,6 +237,7 @@ fn shown(it: &SubscriptionStatus, declared: &Declared) -> Subscription {
         dead_letters: it.dead_letters,
         per_second: it.per_second,
         cursor: counts.cursor,
+        trouble: trouble.cloned(),
         totals: Totals {
             delivered: counts.delivered,
             acknowledged: counts.acknowledged,
