@@ -5,4 +5,5 @@ mod clock;
 mod crash;
 mod embedded;
 mod outage;
+mod run;
 mod script;
