@@ -5,6 +5,7 @@ mod convergence;
 mod failures;
 mod isolation;
 mod outbox;
+mod views;
 
 use motet_adapters::postgres::{Options, Postgres};
 use motet_datastore::{Credentials, Secret};

@@ -1,5 +1,6 @@
-//! The relay from outside: the machine over a simulated table, and the whole over real SQLite files.
+//! The relay from outside: the machine over a simulated table, and the whole over real SQLite files; and views.
 
 mod pages;
 mod simulation;
 mod sqlite;
+mod views;
