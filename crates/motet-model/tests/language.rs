@@ -116,7 +116,7 @@ services:
     publishes: [document.uploaded]
     store: { postgres: {} }
     outbox: { table: base, columns: { order: base } }
-    subscribes: { document.uploaded: { view: { table: base } } }
+    subscribes: { document.uploaded: { view: { table: copy } } }
   api: { process: { command: ./api } }
   embedder: { process: { command: ./base } }
   index: { container: { image: base } }

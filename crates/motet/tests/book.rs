@@ -4,13 +4,13 @@ use crate::scratch::{Scratch, shown, until};
 use std::{fs, path::Path, process::Command};
 
 /// The blocks of a language on a page of the book.
-fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
+pub(crate) fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
     let begin = format!("```{language}\n");
     page.split(&begin).skip(1).filter_map(|rest| rest.split("```").next()).collect()
 }
 
 /// What stands behind `$` in the console blocks, with lines that go on joined.
-fn commands(page: &str) -> Vec<String> {
+pub(crate) fn commands(page: &str) -> Vec<String> {
     let joined = blocks(page, "console").concat().replace("\\\n", "");
     joined.lines().filter_map(|line| line.strip_prefix("$ ")).map(str::to_owned).collect()
 }

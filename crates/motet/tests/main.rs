@@ -11,3 +11,4 @@ mod policies;
 mod scratch;
 mod stores;
 mod survival;
+mod views;

@@ -187,7 +187,7 @@ pub struct DeadLetter {
     pub published_at: String,
     /// When it was given up.
     pub buried_at: String,
-    /// Where it stood in its topic; missing if it had been redriven before.
+    /// Where it stood in its topic; missing if an older version of Motet had redriven it before.
     pub position: Option<u64>,
     /// The event, in the JSON format of CloudEvents.
     #[schema(value_type = Object)]
