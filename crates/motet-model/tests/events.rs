@@ -150,8 +150,11 @@ gateway: { routes: { /: web } }
 
 fn codes_with(from: &str, to: &str) -> Vec<&'static str> {
     assert!(CLEAN.contains(from), "{from}");
-    let text = CLEAN.replacen(from, to, 1);
-    let files = Memory::new([("/motet.yaml", text.as_str()), ("/order.json", "{}")]).where_everything_exists();
+    codes_of(&CLEAN.replacen(from, to, 1))
+}
+
+fn codes_of(text: &str) -> Vec<&'static str> {
+    let files = Memory::new([("/motet.yaml", text), ("/order.json", "{}")]).where_everything_exists();
     check_in(&files, &options(&[], &[])).findings().iter().map(|finding| finding.code.0).collect()
 }
 
@@ -305,4 +308,23 @@ fn a_value_of_a_topic_that_a_profile_brought_names_the_profile() {
         matches!(&keep.origin, Origin::Written { profile: Some(profile), .. } if profile.as_str() == "production"),
         "{keep:?}"
     );
+}
+
+#[test]
+fn a_view_needs_a_key_a_table_of_its_own_and_little_else() {
+    let with = |key: &str, view: &str, more: &str| {
+        let subscription = format!("    store: {{ sqlite: {{}} }}\n{more}    subscribes:\n      order.placed: {{ {view} }}");
+        let text = CLEAN.replacen(", key: /orderId", key, 1);
+        codes_of(&text.replacen("    subscribes:\n      order.placed: { to: /on/order }", &subscription, 1))
+    };
+    let view = "view: { table: orders }";
+    assert_eq!(with(", key: /orderId", view, ""), [""; 0]);
+    assert_eq!(with("", view, ""), ["MO-model-220"]);
+    assert_eq!(with("", view, "    allow: [{ lint: MO-model-220, because: a }]\n"), [""; 0]);
+    assert_eq!(with(", key: /orderId", "view: { table: motet_views }", ""), ["MO-model-157"]);
+    let outbox = "    publishes: [order.placed]\n    outbox: { table: orders }\n";
+    assert_eq!(with(", key: /orderId", view, outbox), ["MO-model-157"]);
+    // It waits as long as it takes, so that no time it could wait is longer than what is kept.
+    let waits = "view: { table: orders }, retry: { attempts: 10000 }, max_age: 30d";
+    assert_eq!(with(", key: /orderId", waits, ""), ["MO-model-211", "MO-model-211"]);
 }

@@ -99,9 +99,10 @@ fn delivery(node: &Node) -> Delivery {
         return Delivery::Push { path };
     }
     match node.at(&[sub::VIEW.name, sub::VIEW_TABLE.name]).and_then(Node::text) {
-        Some(table) => {
-            Delivery::View { table: table.to_owned(), delete: value::list(node.get(sub::VIEW.name), &sub::VIEW_DELETE) }
-        }
+        Some(table) => Delivery::View {
+            table: table.to_owned(),
+            delete: value::texts(node.at(&[sub::VIEW.name, sub::VIEW_DELETE.name])),
+        },
         None => Delivery::Pull,
     }
 }
