@@ -35,7 +35,7 @@ pub(super) async fn rows_and_place_change_together_or_not_at_all(subject: &Subje
     let written = batch(None, FIRST, &[put("a", 0, "1"), put("b", 1, "2")]);
     table.apply(&written).await.expect("written");
     let mut same = put("z", 3, "4");
-    same.change.as_mut().expect("a change").row.as_mut().expect("a row").id = "e-1".into();
+    same.change.as_mut().expect("a change").row.as_mut().expect("a row").id = "e-2".into();
     let refused = batch(Some(written.after), FIRST, &[put("a", 2, "3"), same, remove("b", 4)]);
     let error = table.apply(&refused).await.expect_err("an id that is there");
     assert!(matches!(error, ViewError::Refused(_)), "{error}");
