@@ -136,7 +136,7 @@ topics:
   document.indexed: { about: base }
 engines:
   events: { kafka: { brokers: ["base:1"] } }
-  stores: { postgres: { url: "postgres://base@localhost/base" } }
+  stores: { postgres: { url: "postgres://base@localhost/base" }, mysql: { url: "mysql://base@localhost" } }
 profiles:
 "#;
 
@@ -151,6 +151,7 @@ const SILENT: &[&str] = &["motet", "system", "about", "profiles", "services.*.in
 fn every_key_of_the_table_is_understood_and_its_example_changes_what_it_says() {
     let env = [
         ("POSTGRES_ADMIN_URL", "postgres://admin@db/postgres"),
+        ("MYSQL_ADMIN_URL", "mysql://admin@db"),
         ("CI_KEY", "0123456789abcdef"),
         ("NATS_URL", "nats://n"),
         ("RABBITMQ_URL", "amqp://r"),

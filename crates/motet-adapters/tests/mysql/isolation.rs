@@ -47,7 +47,7 @@ async fn a_service_cannot_become_another_or_raise_itself() {
         "DROP DATABASE humble_index",
         "SELECT * FROM mysql.global_priv",
         "SELECT * FROM motet__stores.marks",
-        "SELECT LOAD_FILE('/etc/passwd') INTO OUTFILE '/tmp/humble'",
+        "SELECT LOAD_FILE('/etc/passwd') INTO OUTFILE 'humble'",
         "SET GLOBAL general_log = ON",
         "CREATE DEFINER = root@localhost VIEW v AS SELECT 1",
         "SHOW BINARY LOGS",
