@@ -81,6 +81,7 @@ async fn what_retention_takes_is_given_back_and_a_dead_letter_keeps_its_data() {
     for id in 0..8 {
         world.publish_all(vec![large(&id.to_string(), "", LARGE)]).await;
     }
+    world.until("s", "a dead letter", |status| status.dead_letters == 1).await;
     let left = || files(directory.path()).len();
     until("the topic kept to its size, and the dead letter", || left() <= 4).await;
     let (letters, _) = world.handle.dead_letters(&sub("s"), Which::default(), 10).await.unwrap();
@@ -107,7 +108,7 @@ impl Deliver for Streaming {
         let parcel = &delivery.parcels[0];
         let mut bytes = parcel.event.data().map_or(0, bytes::Bytes::len);
         if let Some(payload) = &parcel.payload {
-            let mut pieces = payload.open().await.unwrap();
+            let Ok(mut pieces) = payload.open().await else { return vec![Outcome::retry("not there")] };
             loop {
                 match pieces.next().await {
                     Ok(Some(piece)) => bytes += piece.len(),
