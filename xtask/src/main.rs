@@ -40,7 +40,7 @@ enum Chore {
         /// What is measured.
         #[arg(value_enum, default_value_t)]
         what: Bench,
-        /// For the benchmark itself: `--rounds N`, `--quick`, `--only CONTENDER,...`, `--json FILE`.
+        /// For the benchmark itself: `--rounds N`, `--quick`, `--only CONTENDER,...`, `--json FILE`; `--help` says more.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -51,6 +51,8 @@ enum Bench {
     /// The data plane beside nginx, haproxy, Pingora and a bare hyper proxy.
     #[default]
     Proxy,
+    /// Durable events beside NATS, RabbitMQ, Redis and the disk itself.
+    Events,
 }
 
 fn main() -> Result<ExitCode> {
@@ -68,8 +70,11 @@ fn main() -> Result<ExitCode> {
             true
         }
         Chore::Test { only, .. } => gate::run(root, &only)?,
-        Chore::Bench { what: Bench::Proxy, arguments } => {
-            bench::proxy(root, &arguments)?;
+        Chore::Bench { what, arguments } => {
+            match what {
+                Bench::Proxy => bench::proxy(root, &arguments)?,
+                Bench::Events => bench::events(root, &arguments)?,
+            }
             true
         }
     };

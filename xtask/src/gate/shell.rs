@@ -75,6 +75,11 @@ impl Shell {
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), |dir| self.root.join(dir))
     }
 
+    /// Where tools are put that are built and not installed.
+    pub fn tools(&self) -> PathBuf {
+        self.target().join("tools")
+    }
+
     /// The next children run in this folder of the repository.
     ///
     /// # Errors

@@ -71,6 +71,17 @@ const PEERS: &[Package] = &[
     },
 ];
 
+/// The peers that events are measured beside.
+const EVENT_PEERS: &[Package] = &[
+    Package {
+        what: "NATS's server",
+        is_there: || on_path(&["nats-server"]) || is_file("/usr/sbin/nats-server"),
+        packages: &["nats-server"],
+    },
+    Package { what: "RabbitMQ's server", is_there: has_rabbitmq, packages: &["rabbitmq-server"] },
+    Package { what: "Redis", is_there: || on_path(&["redis-server"]), packages: &["redis-server"] },
+];
+
 const BROWSERS: &[&str] = &["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /// Installs the packages that are its arguments; nothing that they bring is started.
@@ -119,7 +130,7 @@ pub fn provide(shell: &mut Shell) -> Result<()> {
 /// Builds h2spec, to whose cases the data plane is held, where Go is. It is the one tool that may be absent: its test says so then.
 fn provide_h2spec(shell: &mut Shell) {
     const MODULE: &str = "github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible";
-    let folder = shell.target().join("tools");
+    let folder = shell.tools();
     if folder.join("h2spec").exists() {
         return report::note("h2spec");
     }
@@ -140,6 +151,33 @@ fn provide_h2spec(shell: &mut Shell) {
 /// When something is missing that cannot be installed here: the message says what to do.
 pub fn provide_peers(shell: &mut Shell) -> Result<()> {
     provide_packages(shell, PEERS)
+}
+
+/// The same for the benchmark of events.
+///
+/// # Errors
+/// When something is missing that cannot be installed here: the message says what to do.
+pub fn provide_event_peers(shell: &mut Shell) -> Result<()> {
+    provide_packages(shell, EVENT_PEERS)?;
+    provide_nats(shell);
+    Ok(())
+}
+
+/// Builds a current NATS where Go is: Debian's may be older than the setting that makes it durable, and is measured without that then.
+fn provide_nats(shell: &mut Shell) {
+    const MODULE: &str = "github.com/nats-io/nats-server/v2@v2.12.15";
+    if shell.tools().join("nats-server").exists() {
+        return report::note("a current NATS");
+    }
+    let folder = shell.tools().display().to_string();
+    let built = on_path(&["go"]).then(|| shell.set("GOBIN", folder).run("go", &["install", MODULE]));
+    match built {
+        Some(Ok(())) => report::note("a current NATS"),
+        Some(Err(error)) => {
+            report::note(&format!("a current NATS cannot be built here ({error}); Debian's is measured"))
+        }
+        None => report::note("a current NATS: there is no Go to build it with; Debian's is measured"),
+    }
 }
 
 fn provide_packages(shell: &mut Shell, packages: &[Package]) -> Result<()> {
