@@ -4,8 +4,8 @@
     python3 evaluation/evaluate.py --details  # also prints which questions were not answered among the first five
     python3 evaluation/evaluate.py --update   # takes what was measured as the new baseline
 
-It starts embedder and index on ports of their own, cuts Motet's book into passages with the parser's code, puts them in, and
-asks each question of questions.jsonl three times: by words and meaning, by words alone, by meaning alone. A question counts
+It starts embedder and index on ports of their own, cuts Motet's book into passages with the parser's code, carries the events
+between them as Motet would (and nobody else: there is no broker here), and asks each question of questions.jsonl three times: by words and meaning, by words alone, by meaning alone. A question counts
 as answered by a passage of (one of) its documents under (one of) its headings.
 
 Which pages of the book: those of corpus.txt. All questions were written for them; with each page that the book gains, the same
@@ -21,12 +21,12 @@ import argparse
 import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import urllib.error
-import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,9 +53,10 @@ def main() -> int:
     questions = [json.loads(line) for line in (HERE / "questions.jsonl").read_text().splitlines()]
     corpus = {name: _parse(asked.corpus / name) for name in (HERE / "corpus.txt").read_text().split()}
     _answerable(questions, corpus)
-    with _running(asked.programs.resolve()) as index:
+    with _running(asked.programs.resolve()) as (embedder, index, outbox):
         for name, document in corpus.items():
-            _call("PUT", f"{index}/documents/{urllib.parse.quote(name, safe='')}", document)
+            _deliver(f"{embedder}/on/document-parsed", "document.parsed.v1", _parts(name, document))
+        _deliver(f"{index}/on/documents", "document.embedded.v1", _told(outbox))
         ranks = {mode: [_rank(index, question, mode) for question in questions] for mode in MODES}
     measured = {mode: {"hit@5": _hit(ranks[mode]), "mrr@10": _mrr(ranks[mode])} for mode in MODES}
 
@@ -78,6 +79,27 @@ def main() -> int:
 def _parse(path: Path) -> dict:
     extract = markdown.read(path.read_bytes(), "utf-8")
     return {"title": extract.title or path.stem, "source": path.name, "passages": cut(extract)}
+
+
+def _parts(name: str, document: dict) -> list[dict]:
+    """As the parser tells of it, in parts of sixteen passages."""
+    passages = document["passages"]
+    parts = [passages[start : start + 16] for start in range(0, len(passages), 16)]
+    common = {"document": name, "version": 1, "name": name, "title": document["title"], "passages": len(passages), "parts": len(parts)}
+    return [{**common, "part": part, "items": items} for part, items in enumerate(parts)]
+
+
+def _told(outbox: str) -> list[dict]:
+    with contextlib.closing(sqlite3.connect(outbox)) as store:
+        return [json.loads(data) for (data,) in store.execute("SELECT data FROM outbox ORDER BY seq")]
+
+
+def _deliver(url: str, kind: str, events: list[dict]) -> None:
+    for start in range(0, len(events), 10):
+        batch = [{"specversion": "1.0", "type": kind, "data": data} for data in events[start : start + 10]]
+        refused = [result for result in _call("POST", url, batch)["results"] if result["status"] != 204]
+        if refused:
+            sys.exit(f"{url}: {refused[0]}")
 
 
 def _listed(value: str | list[str]) -> list[str]:
@@ -146,13 +168,15 @@ def _target() -> Path:
 
 
 @contextlib.contextmanager
-def _running(programs: Path) -> Iterator[str]:
-    """Embedder and index, with a store that is thrown away; gives the index's address."""
+def _running(programs: Path) -> Iterator[tuple[str, str, str]]:
+    """Embedder and index, with stores that are thrown away; gives their addresses, and the embedder's store."""
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="evaluation-"))
-        embedder = stack.enter_context(_program(programs / "embedder", ASKDOCS / "services" / "embedder", {}))
+        outbox = str(Path(folder, "embedder.sqlite"))
+        here = ASKDOCS / "services" / "embedder"
+        embedder = stack.enter_context(_program(programs / "embedder", here, {"DATABASE_PATH": outbox}))
         settings = {"EMBEDDER_URL": embedder, "DATABASE_PATH": str(Path(folder, "index.sqlite"))}
-        yield stack.enter_context(_program(programs / "index", Path(folder), settings))
+        yield embedder, stack.enter_context(_program(programs / "index", Path(folder), settings)), outbox
 
 
 @contextlib.contextmanager
@@ -180,7 +204,7 @@ def _program(program: Path, folder: Path, settings: dict[str, str]) -> Iterator[
             running.kill()
 
 
-def _call(method: str, url: str, body: dict) -> dict:
+def _call(method: str, url: str, body: dict | list) -> dict:
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"}, method=method)
     try:
         with urllib.request.urlopen(request, timeout=CALL_SECONDS) as response:

@@ -5,10 +5,12 @@
 //!
 //! Map: [`serve`] is a service's life from its first log line to its exit, [`environment`] reads what it was given,
 //! [`problem`] is the one form of every refusal, [`gate`] says no before a queue grows, [`fault`] breaks the service on
-//! purpose.
+//! purpose. [`event`] is what comes in batches of events and what is answered, [`outbox`] the table of what is to be told.
 
 pub mod environment;
+pub mod event;
 pub mod fault;
 pub mod gate;
+pub mod outbox;
 pub mod problem;
 pub mod serve;

@@ -1,4 +1,4 @@
-//! The HTTP side: `POST /embed`. See openapi.yaml.
+//! Questions: `POST /embed`. See openapi.yaml.
 //!
 //! The work is done on threads of its own. When the caller hangs up, its work stops at the next batch; when too many
 //! wait, the next one is told so.
@@ -57,9 +57,9 @@ struct Answer {
 impl Embedder {
     /// Answers `running` requests at a time and lets `waiting` more wait.
     #[must_use]
-    pub fn new(encoder: Encoder, running: usize, waiting: usize) -> Self {
+    pub fn new(encoder: Arc<Encoder>, running: usize, waiting: usize) -> Self {
         let running_room = Arc::new(Semaphore::new(running));
-        Self { encoder: Arc::new(encoder), gate: Gate::new(running + waiting), running: running_room }
+        Self { encoder, gate: Gate::new(running + waiting), running: running_room }
     }
 
     /// The service's routes.

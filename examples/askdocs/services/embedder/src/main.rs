@@ -3,10 +3,12 @@
 use chassis::{environment, serve};
 use embedder::api::Embedder;
 use embedder::encoder::Encoder;
+use embedder::step::Step;
 use std::error::Error;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Cores that one instance takes unless `EMBEDDER_THREADS` says otherwise: the other services want some too.
@@ -37,7 +39,10 @@ async fn start() -> Result<(), Box<dyn Error>> {
     let began = Instant::now();
     let encoder = Encoder::load(&folder, threads)?;
     tracing::info!("model loaded from {} in {} ms, {threads} threads", folder.display(), began.elapsed().as_millis());
-    serve::run("embedder", Embedder::new(encoder, running, waiting).routes()).await?;
+    let (encoder, file) =
+        (Arc::new(encoder), environment::required("DATABASE_PATH", "the path of this service's SQLite file")?);
+    let step = Step::open(Path::new(&file), Arc::clone(&encoder))?;
+    serve::run("embedder", Embedder::new(encoder, running, waiting).routes().merge(step.routes())).await?;
     Ok(())
 }
 

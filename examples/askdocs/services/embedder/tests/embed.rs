@@ -7,23 +7,26 @@
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use base64::prelude::{BASE64_STANDARD, Engine};
 use embedder::api::{BODY_MAX_BYTES, Embedder, INPUTS_MAX};
 use embedder::encoder::{Encoder, EncoderError, MODEL};
 use embedder::model_files::{ModelFiles, WEIGHTS_SHA256};
+use embedder::step::Step;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tower::ServiceExt;
 
-fn encoder() -> Option<Encoder> {
+fn encoder() -> Option<Arc<Encoder>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("model");
     if !folder.exists() {
         assert!(std::env::var_os("CI").is_none(), "the model is not there: run services/embedder/fetch-model.sh");
         eprintln!("skipped: the model is not there; services/embedder/fetch-model.sh gets it");
         return None;
     }
-    Some(Encoder::load(&folder, 2).unwrap())
+    Some(Arc::new(Encoder::load(&folder, 2).unwrap()))
 }
 
 fn service() -> Option<Router> {
@@ -125,4 +128,57 @@ fn weights_that_are_not_the_published_ones_are_refused() {
     assert!(error.contains(WEIGHTS_SHA256) && error.contains("fetch-model.sh"), "{error}");
     let missing = ModelFiles::read(&folder.path().join("nowhere")).err().unwrap().to_string();
     assert!(missing.contains("fetch-model.sh"), "{missing}");
+}
+
+fn part(document: &str, texts: &[&str], attempt: u32) -> Value {
+    let item =
+        |(ordinal, text): (usize, &&str)| json!({"ordinal": ordinal, "text": text, "heading": "On stores", "page": 3});
+    let items: Vec<Value> = texts.iter().enumerate().map(item).collect();
+    let data = json!({
+        "document": document, "version": 1, "name": "a.md", "title": "A", "passages": texts.len(), "part": 0, "parts": 1, "items": items
+    });
+    json!({"type": "document.parsed.v1", "motetattempt": attempt, "traceparent": "00-trace", "data": data})
+}
+
+async fn deliver(step: &Step, events: Vec<Value>) -> Vec<u64> {
+    let request = Request::post("/on/document-parsed").header("content-type", "application/cloudevents-batch+json");
+    let request = request.body(Body::from(json!(events).to_string())).unwrap();
+    let response = step.clone().routes().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::MULTI_STATUS);
+    let body: Value = serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
+    body["results"].as_array().unwrap().iter().map(|result| result["status"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn passages_that_come_as_an_event_go_out_with_their_vectors_once() {
+    let Some(encoder) = encoder() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("embedder.sqlite");
+    let step = Step::open(&file, Arc::clone(&encoder)).unwrap();
+    let text = "A store belongs to one service.";
+    let mut unreadable = part("doc_2", &[text], 1);
+    unreadable["data"]["items"] = json!("none");
+    let events = vec![part("doc_1", &[text, "Another."], 1), unreadable, part("doc_3", &[text], 16)];
+    assert_eq!(deliver(&step, events).await, [204, 422, 422]);
+    assert_eq!(deliver(&step, vec![part("doc_1", &[text, "Another."], 2)]).await, [204]);
+
+    let store = rusqlite::Connection::open(&file).unwrap();
+    let mut select = store.prepare("SELECT topic, key, data, extensions FROM outbox ORDER BY seq").unwrap();
+    let rows: Vec<(String, String, String, String)> = select
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let of: Vec<_> = rows.iter().map(|(topic, key, ..)| (topic.as_str(), key.as_str())).collect();
+    assert_eq!(of, [("document.embedded.v1", "doc_1"), ("document.failed.v1", "doc_3")]);
+    let told: Value = serde_json::from_str(&rows[0].2).unwrap();
+    assert_eq!(
+        (&told["model"], &told["dimensions"], &told["items"][0]["page"]),
+        (&json!(MODEL), &json!(384), &json!(3))
+    );
+    assert_eq!(rows[0].3, r#"{"traceparent":"00-trace"}"#);
+    let bytes = BASE64_STANDARD.decode(told["items"][0]["vector"].as_str().unwrap()).unwrap();
+    let vector: Vec<f32> = bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    let alone = encoder.encode(&[format!("On stores\n{text}")], &AtomicBool::new(false)).unwrap();
+    assert!(dot(&vector, &alone.vectors[0]) > 0.999_99, "it is embedded with its heading");
 }

@@ -1,8 +1,7 @@
 //! The HTTP side. See openapi.yaml.
 
-use crate::document::{Document, InvalidDocument, check_id};
-use crate::retrieval::{Hits, Mode, Put, Retrieval, RetrievalError};
-use crate::store::StoreError;
+use crate::document::{InvalidDocument, check_id};
+use crate::retrieval::{Hits, Mode, Retrieval, RetrievalError};
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
@@ -10,21 +9,20 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use chassis::event::{self, Event};
 use chassis::gate::{self, Gate};
 use chassis::problem::Problem;
 use serde::Deserialize;
 use serde_json::json;
 
-/// Bytes in one document.
-const DOCUMENT_MAX_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes in one batch of events.
+const BATCH_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes in one question.
 const QUESTION_MAX_BYTES: usize = 4_000;
 /// Hits in one answer.
 const HITS_MAX: usize = 50;
 /// Documents in one page of the list.
 const PAGE_MAX: usize = 1_000;
-/// Documents that are put at the same time.
-const PUTS: usize = 16;
 /// Questions that are answered at the same time.
 const SEARCHES: usize = 128;
 
@@ -33,10 +31,11 @@ pub fn routes(retrieval: Retrieval) -> Router {
     let gate = |limit| from_fn_with_state(Gate::new(limit), gate::pass);
     Router::new()
         .route("/documents", get(list))
-        .route("/documents/{id}", axum::routing::put(put).layer(gate(PUTS)).get(find).delete(delete))
+        .route("/documents/{id}", get(find))
+        .route("/on/documents", post(learn))
         .route("/search", post(search).layer(gate(SEARCHES)))
         .route("/stats", get(stats))
-        .layer(DefaultBodyLimit::max(DOCUMENT_MAX_BYTES))
+        .layer(DefaultBodyLimit::max(BATCH_MAX_BYTES))
         .with_state(retrieval)
 }
 
@@ -55,12 +54,6 @@ impl From<RetrievalError> for Problem {
                 let title = "The embedder is needed for this and does not work";
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no-embedder", title, detail).retry_after_seconds(1)
             }
-            RetrievalError::Store(StoreError::ModelChanged { .. }) => {
-                Problem::new(StatusCode::CONFLICT, "model-changed", "The embedder runs another model now", detail)
-            }
-            RetrievalError::Store(StoreError::Full { .. }) => {
-                Problem::new(StatusCode::INSUFFICIENT_STORAGE, "full", "The index is full", detail)
-            }
             _ => Problem::defect(detail),
         }
     }
@@ -74,24 +67,12 @@ fn checked(id: Id) -> Result<String, Problem> {
     Ok(id)
 }
 
-async fn put(
+/// What others say about documents, in batches. All of a batch is on disk, or none of it.
+async fn learn(
     State(retrieval): State<Retrieval>,
-    id: Id,
-    body: Result<Json<Document>, JsonRejection>,
+    body: Result<Json<Vec<Event>>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let id = checked(id)?;
-    let document = body?.0.checked()?;
-    let passages = document.passages.len();
-    let put = retrieval.put(id.clone(), document).await?;
-    let status = if put == Put::Created { StatusCode::CREATED } else { StatusCode::OK };
-    let answer = json!({"id": id, "passages": passages, "changed": put != Put::Unchanged});
-    Ok((status, Json(answer)).into_response())
-}
-
-/// 204 whether it was there or not: who asks again because the first answer was lost gets the same one.
-async fn delete(State(retrieval): State<Retrieval>, id: Id) -> Result<StatusCode, Problem> {
-    retrieval.delete(checked(id)?).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(event::answer(&retrieval.learn(body?.0).await?))
 }
 
 async fn find(State(retrieval): State<Retrieval>, id: Id) -> Result<Response, Problem> {

@@ -1,7 +1,6 @@
 //! Documents and passages, and how large they may be.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 
 /// Passages in one document.
@@ -94,38 +93,6 @@ impl Document {
         }
         Ok(self)
     }
-
-    /// A digest of all that it holds: a document that is sent again need not be embedded again.
-    #[must_use]
-    pub fn fingerprint(&self) -> Vec<u8> {
-        let mut digest = Sha256::new();
-        let field = |digest: &mut Sha256, text: Option<&str>| {
-            let text = text.map_or("\u{0}none", |text| text);
-            digest.update((text.len() as u64).to_le_bytes());
-            digest.update(text);
-        };
-        field(&mut digest, Some(&self.title));
-        field(&mut digest, self.source.as_deref());
-        for passage in &self.passages {
-            field(&mut digest, passage.id.as_deref());
-            field(&mut digest, Some(&passage.text));
-            field(&mut digest, passage.heading.as_deref());
-            digest.update(passage.page.unwrap_or_default().to_le_bytes());
-            digest.update(passage.ordinal.unwrap_or_default().to_le_bytes());
-        }
-        digest.finalize().to_vec()
-    }
-}
-
-impl Passage {
-    /// What the embedder is given: a passage alone often does not say what it is about, its heading does.
-    #[must_use]
-    pub fn to_embed(&self, title: &str) -> String {
-        match &self.heading {
-            Some(heading) => format!("{heading}\n{}", self.text),
-            None => format!("{title}\n{}", self.text),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -163,15 +130,5 @@ mod tests {
             wrong(serde_json::json!({"title": "t", "passages": twice})),
             "passages[1].id: `x` is the id of another passage too"
         );
-    }
-
-    #[test]
-    fn the_fingerprint_tells_apart_what_concatenation_would_not() {
-        let two = |first: &str, second: &str| {
-            let passages = serde_json::json!([{"text": first, "id": "a"}, {"text": second, "id": "b"}]);
-            document(serde_json::json!({"title": "t", "passages": passages})).checked().unwrap().fingerprint()
-        };
-        assert_ne!(two("ab", "c"), two("a", "bc"));
-        assert_eq!(two("ab", "c"), two("ab", "c"));
     }
 }

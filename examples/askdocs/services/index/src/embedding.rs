@@ -11,8 +11,6 @@ use hyper_util::rt::TokioExecutor;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Texts in one call.
-pub const BATCH: usize = 32;
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 const ANSWER_MAX_BYTES: usize = 16 * 1024 * 1024;
 
@@ -83,7 +81,7 @@ impl Embedder {
         Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), address })
     }
 
-    /// Vectors for up to [`BATCH`] texts, within `limit`. Dropping the future hangs up, which stops the embedder's work.
+    /// Vectors for texts, within `limit`. Dropping the future hangs up, which stops the embedder's work.
     pub async fn embed(&self, texts: &[String], limit: Duration) -> Result<Vectors, EmbeddingError> {
         let answer =
             tokio::time::timeout(limit, self.call(texts)).await.map_err(|_| EmbeddingError::TooSlow(limit))??;

@@ -8,11 +8,12 @@
 //!
 //! Absent: retries (the proxy between the services does them), and any search structure on disk.
 //!
-//! Map: [`document`] has the words and their limits, [`store`] is the file, [`projection`] with [`text`] and [`vectors`]
+//! Map: [`document`] has the words and their limits, [`store`] is the file, [`arrival`] brings into it what events say, [`projection`] with [`text`] and [`vectors`]
 //! is what searches, [`fusion`] makes one ranking of two, [`embedding`] calls the embedder, [`retrieval`] puts them
 //! together, [`api`] is the HTTP side.
 
 pub mod api;
+pub mod arrival;
 pub mod document;
 pub mod embedding;
 pub mod fusion;

@@ -1,24 +1,18 @@
-//! Puts and finds: the store, the projection and the embedder together.
+//! Learns and finds: the store, the projection and the embedder together.
 
-use crate::document::Document;
-use crate::embedding::{BATCH, Embedder, EmbeddingError, Vectors};
+use crate::embedding::{Embedder, EmbeddingError, Vectors};
 use crate::projection::{Found, Projection, ProjectionError};
 use crate::store::{Model, Store, StoreError};
+use chassis::event::{Event, Outcome};
 use serde::{Deserialize, Serialize};
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
 use tokio::task::JoinError;
 
 /// A question waits for its vector this long, then it is answered by words alone.
 const QUESTION_LIMIT: Duration = Duration::from_secs(3);
-/// A batch of passages.
-const PASSAGES_LIMIT: Duration = Duration::from_secs(60);
-/// Documents whose ids fall on the same lock wait for each other; few do.
-const LOCKS: usize = 64;
 
-/// Why something could not be put or found.
+/// Why something could not be learned or found.
 #[derive(Debug, thiserror::Error)]
 pub enum RetrievalError {
     /// There are no vectors.
@@ -46,17 +40,6 @@ pub enum Mode {
     Text,
     /// By meaning alone.
     Vector,
-}
-
-/// What became of a document that was put.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Put {
-    /// There was none with this id.
-    Created,
-    /// It took the place of another version.
-    Replaced,
-    /// It is what was there already.
-    Unchanged,
 }
 
 /// A passage that answers a question.
@@ -103,7 +86,6 @@ struct Parts {
     store: Store,
     projection: Projection,
     embedder: Embedder,
-    locks: [Mutex<()>; LOCKS],
 }
 
 impl Retrieval {
@@ -111,56 +93,15 @@ impl Retrieval {
     pub fn start(store: Store, embedder: Embedder) -> Result<Self, RetrievalError> {
         let projection = Projection::new()?;
         projection.catch_up(&store)?;
-        let locks = std::array::from_fn(|_| Mutex::new(()));
-        Ok(Self(Arc::new(Parts { store, projection, embedder, locks })))
+        Ok(Self(Arc::new(Parts { store, projection, embedder })))
     }
 
-    /// Puts a document in the place of the one with its id; found by the next search, and not lost once this returns.
-    pub async fn put(&self, id: String, document: Document) -> Result<Put, RetrievalError> {
-        // Later puts of the same document wait for earlier ones, so that the last to come is the one that stays.
-        let lock = BuildHasherDefault::<DefaultHasher>::default().hash_one(&id) as usize % LOCKS;
-        let _in_turn = self.0.locks[lock].lock().await;
-        let fingerprint = document.fingerprint();
-        let same = id.clone();
-        if self.blocking(move |parts| Ok(parts.store.fingerprint(&same)?)).await? == Some(fingerprint) {
-            return Ok(Put::Unchanged);
-        }
-        let texts: Vec<String> = document.passages.iter().map(|passage| passage.to_embed(&document.title)).collect();
-        let Vectors { vectors, model } = self.embed_all(&texts).await?;
-        let created = self
-            .blocking(move |parts| {
-                let created = parts.store.put(&id, &document, &vectors, &model)?;
-                parts.projection.catch_up(&parts.store)?;
-                Ok(created)
-            })
-            .await?;
-        Ok(if created { Put::Created } else { Put::Replaced })
-    }
-
-    async fn embed_all(&self, texts: &[String]) -> Result<Vectors, RetrievalError> {
-        let mut all: Option<Vectors> = None;
-        for batch in texts.chunks(BATCH) {
-            let next = self.0.embedder.embed(batch, PASSAGES_LIMIT).await?;
-            match &mut all {
-                None => all = Some(next),
-                Some(all) if all.model == next.model => all.vectors.extend(next.vectors),
-                Some(all) => {
-                    let (kept, offered) = (all.model.clone(), next.model);
-                    return Err(StoreError::ModelChanged { kept, offered }.into());
-                }
-            }
-        }
-        Ok(all.ok_or_else(|| EmbeddingError::Nonsense("there was nothing to embed".into()))?)
-    }
-
-    /// Takes a document out; false when there was none.
-    pub async fn delete(&self, id: String) -> Result<bool, RetrievalError> {
-        let lock = BuildHasherDefault::<DefaultHasher>::default().hash_one(&id) as usize % LOCKS;
-        let _in_turn = self.0.locks[lock].lock().await;
+    /// Takes what events say about documents; found by the next search, and not lost once this returns. An outcome for each.
+    pub async fn learn(&self, events: Vec<Event>) -> Result<Vec<Outcome>, RetrievalError> {
         self.blocking(move |parts| {
-            let deleted = parts.store.delete(&id)?;
+            let outcomes = parts.store.learn(events)?;
             parts.projection.catch_up(&parts.store)?;
-            Ok(deleted)
+            Ok(outcomes)
         })
         .await
     }

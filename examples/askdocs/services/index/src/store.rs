@@ -2,19 +2,22 @@
 //!
 //! A document's row gets a new number each time it is replaced, and numbers are never used twice. So the set of numbers
 //! says exactly which versions of which documents are there, and a projection catches up by comparing two sets, whatever
-//! happened in between and whichever process did it.
+//! happened in between and whichever process did it. How documents come into it is told in [`crate::arrival`].
 
-use crate::document::{Document, Passage};
+use crate::arrival;
+use crate::document::{Document, InvalidDocument, Passage};
+use chassis::event::{ATTEMPTS, Event, Outcome};
+use chassis::outbox;
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Passages in the whole index: what one instance searches in a fraction of a second and holds in memory.
 pub const PASSAGES_MAX: usize = 200_000;
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 const SCHEMA: &str = "
     CREATE TABLE document (
         number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, title TEXT NOT NULL, source TEXT,
@@ -26,7 +29,12 @@ const SCHEMA: &str = "
         PRIMARY KEY (document, position)
     ) WITHOUT ROWID;
     CREATE TABLE model (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), name TEXT NOT NULL, dimensions INTEGER NOT NULL);
-    PRAGMA user_version = 1;
+";
+/// From the version before: documents that came by calls have versions that are older than any event's.
+const SCHEMA_2: &str = "
+    ALTER TABLE document ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE document DROP COLUMN fingerprint;
+    PRAGMA user_version = 2;
 ";
 
 /// Why the store cannot do what it was asked to.
@@ -61,6 +69,15 @@ pub enum StoreError {
         /// The embedder's model now.
         offered: Model,
     },
+    /// It is not what can be indexed.
+    #[error("{0}")]
+    Document(#[from] InvalidDocument),
+    /// Its vectors make no sense.
+    #[error("{0}")]
+    Vectors(String),
+    /// Whoever worked on it was stopped in the middle each time.
+    #[error("each of {ATTEMPTS} attempts was broken off; the log of the index says more")]
+    BrokenOff,
     /// There is no room for more.
     #[error("the index holds {held} passages and can hold {PASSAGES_MAX}: delete documents first")]
     Full {
@@ -136,45 +153,24 @@ impl Store {
         let cannot = |source| StoreError::Open { path: path.into(), source };
         let mut writer = connect(path).map_err(cannot)?;
         let change = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(cannot)?;
-        match change.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(cannot)? {
-            0 => change.execute_batch(SCHEMA).map_err(cannot)?,
-            SCHEMA_VERSION => {}
+        let steps: &[&str] = match change.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(cannot)? {
+            0 => &[SCHEMA, SCHEMA_2, arrival::SCHEMA, outbox::SCHEMA],
+            1 => &[SCHEMA_2, arrival::SCHEMA, outbox::SCHEMA],
+            SCHEMA_VERSION => &[],
             found => return Err(StoreError::Newer { path: path.into(), found }),
-        }
+        };
+        steps.iter().try_for_each(|step| change.execute_batch(step)).map_err(cannot)?;
         change.commit().map_err(cannot)?;
         Ok(Self { writer: Mutex::new(writer), reader: Mutex::new(connect(path).map_err(cannot)?) })
     }
 
-    /// Puts a document in the place of the one with the same id: all of it or nothing. True when there was none before.
-    pub fn put(&self, id: &str, document: &Document, vectors: &[Vec<f32>], model: &Model) -> Result<bool, StoreError> {
+    /// Takes what events say, all of it in one transaction. An outcome for each.
+    pub fn learn(&self, events: Vec<Event>) -> Result<Vec<Outcome>, StoreError> {
         let mut writer = self.writer.lock();
-        let change = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let replaced = change.execute("DELETE FROM document WHERE id = ?1", [id])?;
-        let held: usize = change.query_row("SELECT coalesce(sum(passages), 0) FROM document", [], |row| row.get(0))?;
-        if held + document.passages.len() > PASSAGES_MAX {
-            return Err(StoreError::Full { held });
-        }
-        keep_model(&change, model, held == 0)?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-        change.execute(
-            "INSERT INTO document (id, title, source, passages, fingerprint, indexed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![id, document.title, document.source, document.passages.len(), document.fingerprint(), now],
-        )?;
-        let number = change.last_insert_rowid();
-        let mut insert = change.prepare("INSERT INTO passage VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
-        for (position, (passage, vector)) in document.passages.iter().zip(vectors).enumerate() {
-            let Passage { id, text, heading, page, ordinal } = passage;
-            let vector: Vec<u8> = vector.iter().flat_map(|number| number.to_le_bytes()).collect();
-            insert.execute(params![number, position, id, text, heading, page, ordinal, vector])?;
-        }
-        drop(insert);
+        let mut change = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let outcomes = events.into_iter().map(|event| arrival::take(&mut change, event)).collect::<Result<_, _>>()?;
         change.commit()?;
-        Ok(replaced == 0)
-    }
-
-    /// Takes a document out. False when there was none.
-    pub fn delete(&self, id: &str) -> Result<bool, StoreError> {
-        Ok(self.writer.lock().execute("DELETE FROM document WHERE id = ?1", [id])? > 0)
+        Ok(outcomes)
     }
 
     /// Up to `limit` documents whose ids come after `after`, in the order of their ids.
@@ -196,12 +192,6 @@ impl Store {
         let Some((summary, number)) = found else { return Ok(None) };
         let (passages, _) = passages(&read, number)?;
         Ok(Some((summary, passages)))
-    }
-
-    /// The fingerprint of what is kept under this id.
-    pub fn fingerprint(&self, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let reader = self.reader.lock();
-        Ok(reader.query_row("SELECT fingerprint FROM document WHERE id = ?1", [id], |row| row.get(0)).optional()?)
     }
 
     /// What the vectors were made with, once there are any.
@@ -234,6 +224,35 @@ impl Store {
     }
 }
 
+/// Puts a document in the place of the one with the same id, in the transaction that is open.
+pub(crate) fn put(
+    change: &Connection,
+    id: &str,
+    version: i64,
+    document: &Document,
+    vectors: &[Vec<f32>],
+    model: &Model,
+) -> Result<(), StoreError> {
+    change.execute("DELETE FROM document WHERE id = ?1", [id])?;
+    let held: usize = change.query_row("SELECT coalesce(sum(passages), 0) FROM document", [], |row| row.get(0))?;
+    if held + document.passages.len() > PASSAGES_MAX {
+        return Err(StoreError::Full { held });
+    }
+    keep_model(change, model, held == 0)?;
+    change.execute(
+        "INSERT INTO document (id, version, title, source, passages, indexed_at) VALUES (?1, ?2, ?3, ?4, ?5, unixepoch())",
+        params![id, version, document.title, document.source, document.passages.len()],
+    )?;
+    let number = change.last_insert_rowid();
+    let mut insert = change.prepare("INSERT INTO passage VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
+    for (position, (passage, vector)) in document.passages.iter().zip(vectors).enumerate() {
+        let Passage { id, text, heading, page, ordinal } = passage;
+        let vector: Vec<u8> = vector.iter().flat_map(|number| number.to_le_bytes()).collect();
+        insert.execute(params![number, position, id, text, heading, page, ordinal, vector])?;
+    }
+    Ok(())
+}
+
 fn summary(row: &rusqlite::Row<'_>) -> rusqlite::Result<Summary> {
     let [id, title] = [row.get(0)?, row.get(1)?];
     Ok(Summary { id, title, source: row.get(2)?, passages: row.get(3)?, indexed_at: row.get(4)? })
@@ -259,7 +278,7 @@ fn read_model(connection: &Connection) -> rusqlite::Result<Option<Model>> {
     connection.query_row("SELECT name, dimensions FROM model", [], row).optional()
 }
 
-fn keep_model(change: &Transaction<'_>, offered: &Model, empty: bool) -> Result<(), StoreError> {
+fn keep_model(change: &Connection, offered: &Model, empty: bool) -> Result<(), StoreError> {
     match read_model(change)? {
         Some(kept) if kept == *offered => Ok(()),
         Some(kept) if !empty => Err(StoreError::ModelChanged { kept, offered: offered.clone() }),

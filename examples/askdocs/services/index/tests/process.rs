@@ -1,6 +1,6 @@
 //! The program itself: killed without warning, stopped in good order, started over a file that is not its own.
 
-use crate::stand::FakeEmbedder;
+use crate::stand::{FakeEmbedder, parts, told};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::{Method, Request};
@@ -53,19 +53,18 @@ impl Drop for Instance {
 async fn what_was_acknowledged_is_there_after_a_kill_and_nothing_is_there_by_halves() {
     let (embedder, folder) = (FakeEmbedder::start().await, tempfile::tempdir().unwrap());
     let file = folder.path().join("index.sqlite");
-    let mut acknowledged = Vec::new();
+    let (mut acknowledged, mut unanswered) = (Vec::new(), Vec::new());
     for round in 0..5 {
         let mut instance = Instance::start(&file, &embedder.url);
-        let passages: Vec<Value> = (0..50).map(|n| json!({"text": format!("round {round} passage {n}")})).collect();
-        let document = json!({"title": "t", "passages": passages});
-        // Killed while a put is under way: at another place in each round.
+        // Killed while a batch is under way: at another place in each round.
         let killed = tokio::time::Duration::from_millis(5 * round);
         for n in 0..3 {
             let id = format!("r{round}n{n}");
-            let path = format!("/documents/{id}");
-            let sent = instance.send(Method::PUT, &path, &document);
+            let texts: Vec<String> = (0..50).map(|n| format!("round {round} passage {n}")).collect();
+            let batch = json!(parts(&id, 1, &texts.iter().map(String::as_str).collect::<Vec<_>>()));
+            let sent = instance.send(Method::POST, "/on/documents", &batch);
             let answer = if n < 2 { sent.await } else { tokio::time::timeout(killed, sent).await.unwrap_or_default() };
-            acknowledged.extend(answer.map(|_| id));
+            if answer.is_some() { acknowledged.push(id) } else { unanswered.push(batch) }
         }
         instance.child.kill().unwrap();
     }
@@ -77,8 +76,12 @@ async fn what_was_acknowledged_is_there_after_a_kill_and_nothing_is_there_by_hal
     }
     assert!(acknowledged.len() >= 10);
     assert!(list.iter().all(|document| document["passages"] == 50), "{list:?}");
+    for batch in unanswered {
+        instance.send(Method::POST, "/on/documents", &batch).await.unwrap();
+    }
     let stats = instance.send(Method::GET, "/stats", &Value::Null).await.unwrap();
-    assert_eq!(stats["passages"], 50 * list.len());
+    assert_eq!((&stats["documents"], &stats["passages"]), (&json!(15), &json!(750)));
+    assert_eq!(told(&file).len(), 15, "each is told of once");
 }
 
 #[test]

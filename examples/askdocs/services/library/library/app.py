@@ -1,4 +1,4 @@
-"""The HTTP side: documents in, their states out. See openapi.yaml."""
+"""The HTTP side: documents in, their states out, and what the others say of them. See openapi.yaml."""
 
 from __future__ import annotations
 
@@ -8,20 +8,18 @@ import logging
 from collections.abc import AsyncIterator
 from urllib.parse import quote
 
-import httpx
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from . import corpus, faults, intake, problem
+from . import corpus, faults, intake, problem, progress
+from .changes import Changes
 from .config import Config
-from .events import Changes
-from .ingestion import Ingestion
 from .migrate import migrate
 from .problem import Problem
-from .store import RESTING, Document, Store
+from .store import Document, Store
 
 LIMIT_DEFAULT, LIMIT_MAX = 100, 500
 UPLOADS_MAX = 32
@@ -54,16 +52,21 @@ async def add(request: Request) -> Response:
 
 async def _keep(request: Request, incoming: intake.Incoming) -> tuple[Document, bool]:
     state = request.app.state
-    traceparent = request.headers.get("traceparent", "")[:128] or None
-    document, new = await asyncio.to_thread(state.store.add, incoming.name, incoming.content_type, incoming.content, traceparent)
-    if not new and document.state == "failed":
-        document = await _again(request, document)  # who adds it once more wants it tried once more
-        new = True
+    document, new = await asyncio.to_thread(
+        state.store.add, incoming.name, incoming.content_type, incoming.content, _trace(request)
+    )
+    if not new and document.state == "failed":  # who adds it once more wants it tried once more
+        again = await asyncio.to_thread(state.store.again, document.id, _trace(request))
+        document, new = again or document, True
     if new:
         log.info("%s %r received, %d bytes", document.id, document.name, document.bytes)
         state.changes.tell("document", document.public())
-        state.ingestion.wake()
     return document, new
+
+
+def _trace(request: Request) -> str | None:
+    """The work belongs to the request that brought the document, however much later it happens."""
+    return request.headers.get("traceparent", "")[:128] or None
 
 
 async def page(request: Request) -> JSONResponse:
@@ -86,32 +89,34 @@ async def one(request: Request) -> JSONResponse:
 
 
 async def delete(request: Request) -> Response:
-    """Gone at once for everybody who asks; the index is told in the background, until it has heard."""
+    """Gone at once for everybody who asks; the others hear of it by an event."""
     document = await _found(request)
-    state = request.app.state
-    states = ("received", "parsing", "indexing", *RESTING)
-    changes = {"state": "deleting", "due_at": 0.0, "attempts": 0}
-    if await asyncio.to_thread(state.store.move, document.id, states, **changes):
-        state.changes.tell("removed", {"id": document.id})
-        state.ingestion.wake()
+    await asyncio.to_thread(request.app.state.store.remove, document.id)
+    request.app.state.changes.tell("removed", {"id": document.id})
     return Response(status_code=204)
 
 
 async def retry(request: Request) -> JSONResponse:
     document = await _found(request)
-    if document.state not in RESTING:
-        detail = f"It is {document.state}: the library is at it already."
+    again = await asyncio.to_thread(request.app.state.store.again, document.id, _trace(request))
+    if again is None:
+        detail = f"It is {document.state}, and has got further within the last ten minutes. Wait for it to be ready or to fail."
         raise Problem(409, "in-progress", "The document is being worked on", detail)
-    document = await _again(request, document)
-    request.app.state.changes.tell("document", document.public())
-    request.app.state.ingestion.wake()
-    return JSONResponse(document.public(), 202)
+    request.app.state.changes.tell("document", again.public())
+    return JSONResponse(again.public(), 202)
 
 
-async def _again(request: Request, document: Document) -> Document:
-    changes = {"state": "received", "reason": None, "attempts": 0, "due_at": 0.0}
-    moved = await asyncio.to_thread(request.app.state.store.move, document.id, RESTING, **changes)
-    return moved or document
+async def learn(request: Request) -> Response:
+    """A batch of events, in the batched format of CloudEvents, from whoever works on documents."""
+    heard = [(event["type"], event["data"]) for event in await request.json()]
+    changed = await asyncio.to_thread(request.app.state.store.learn, heard, progress.after)
+    for document in changed:
+        request.app.state.changes.tell("document", document.public())
+        if document.state == "ready":
+            log.info("%s %r is ready: %d passages", document.id, document.name, document.passages)
+        elif document.state == "failed":
+            log.warning("%s %r failed: %s", document.id, document.name, document.reason)
+    return Response(status_code=204)
 
 
 async def content(request: Request) -> Response:
@@ -152,20 +157,17 @@ async def _found(request: Request) -> Document:
     return document
 
 
-def create_app(config: Config, transport: httpx.AsyncBaseTransport | None = None) -> Starlette:
-    """The service; `transport` stands in for the network in tests."""
+def create_app(config: Config) -> Starlette:
+    """The service."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         migrate(config.database)  # the definition runs it beforehand; without Motet it is done here
         app.state.store = Store(config.database)
-        async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
-            app.state.ingestion = Ingestion(config, app.state.store, app.state.changes, client)
-            work = [asyncio.create_task(app.state.ingestion.run()), asyncio.create_task(_load(app, config))]
-            yield
-            for task in work:
-                task.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
+        loading = asyncio.create_task(_load(app, config))
+        yield
+        loading.cancel()
+        await asyncio.gather(loading, return_exceptions=True)
         app.state.store.close()
 
     routes = [
@@ -176,6 +178,7 @@ def create_app(config: Config, transport: httpx.AsyncBaseTransport | None = None
         Route("/api/documents/{id}", delete, methods=["DELETE"]),
         Route("/api/documents/{id}/retry", retry, methods=["POST"]),
         Route("/api/documents/{id}/content", content),
+        Route("/on/progress", learn, methods=["POST"]),
         Route("/healthz", health),
         faults.ROUTE,
     ]
@@ -189,7 +192,6 @@ def create_app(config: Config, transport: httpx.AsyncBaseTransport | None = None
 
 async def _load(app: Starlette, config: Config) -> None:
     try:
-        if await asyncio.to_thread(corpus.load, app.state.store, config.corpus):
-            app.state.ingestion.wake()
+        await asyncio.to_thread(corpus.load, app.state.store, config.corpus)
     except Exception:  # noqa: BLE001  a library without its first documents is still a library
         log.exception("the corpus could not be loaded")

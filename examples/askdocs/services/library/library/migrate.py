@@ -36,6 +36,65 @@ MIGRATIONS = (
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     """,
+    """
+    -- What is not finished yet goes out as events; what was being deleted is deleted, and that goes out, too.
+    CREATE TABLE outbox (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        topic TEXT NOT NULL,
+        type TEXT NOT NULL,
+        key TEXT,
+        data TEXT,
+        content_type TEXT NOT NULL DEFAULT 'application/json',
+        extensions TEXT,
+        created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+        published_at TEXT
+    );
+    CREATE INDEX outbox_unpublished ON outbox (seq) WHERE published_at IS NULL;
+    CREATE TABLE documents_2 (
+        id TEXT PRIMARY KEY,             -- grows with time, so that it is an order, too
+        version INTEGER NOT NULL,        -- grows each time that it is sent on its way
+        name TEXT NOT NULL,
+        content_type TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        sha256 TEXT NOT NULL UNIQUE,     -- the same bytes are the same document
+        state TEXT NOT NULL CHECK (state IN ('received', 'embedding', 'indexing', 'ready', 'failed')),
+        title TEXT,
+        reason TEXT,
+        passages INTEGER,
+        embedded INTEGER NOT NULL DEFAULT 0,
+        received_at REAL NOT NULL,
+        updated_at REAL NOT NULL
+    ) STRICT;
+    CREATE TABLE contents_2 (
+        document TEXT NOT NULL REFERENCES documents_2 (id) ON DELETE CASCADE,
+        part INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        PRIMARY KEY (document, part)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE embedded_parts (        -- which were counted: an event may come twice
+        document TEXT NOT NULL REFERENCES documents_2 (id) ON DELETE CASCADE,
+        part INTEGER NOT NULL,
+        PRIMARY KEY (document, part)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO outbox (id, topic, type, key, data)
+        SELECT id || '/2', 'document.deleted.v1', 'document.deleted.v1', id, json_object('document', id, 'version', 2)
+        FROM documents WHERE state = 'deleting';
+    DELETE FROM documents WHERE state = 'deleting';
+    INSERT INTO outbox (id, topic, type, key, data)
+        SELECT id || '/1', 'document.uploaded.v1', 'document.uploaded.v1', id,
+            json_object('document', id, 'version', 1, 'name', name, 'contentType', content_type, 'bytes', bytes)
+        FROM documents WHERE state NOT IN ('ready', 'failed');
+    INSERT INTO documents_2
+        SELECT id, 1, name, content_type, bytes, sha256, iif(state IN ('ready', 'failed'), state, 'received'), title, reason, passages,
+            iif(state = 'ready', coalesce(passages, 0), 0), received_at, updated_at
+        FROM documents;
+    INSERT INTO contents_2 SELECT document, part, data FROM contents;
+    DROP TABLE contents;
+    DROP TABLE documents;
+    ALTER TABLE documents_2 RENAME TO documents;
+    ALTER TABLE contents_2 RENAME TO contents;
+    """,
 )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,6 @@ import uvicorn
 import yaml
 from jsonschema import Draft202012Validator
 
-from library import ingestion
 from library.app import create_app
 from library.config import Config
 
@@ -42,45 +42,39 @@ def served(app, on_stop: Callable[[], None]) -> Iterator[str]:  # noqa: ANN001
     thread.join(10)
 
 
-class Callees:
-    """Parser and index as the library sees them: what they were asked, and how they answer."""
+class Others:
+    """Those who listen, as the library sees them: it finds their events in its answers, and they find its in its outbox."""
 
-    def __init__(self) -> None:
-        self.indexed: dict[str, dict] = {}
-        self.calls: list[tuple[str, str, httpx.Headers]] = []
-        self.parsed_sizes: list[int] = []
-        self.parser_answers: list[httpx.Response | Exception] = []  # used up one by one; then it works
-        self.index_answers: list[httpx.Response | Exception] = []
-        self.hold = threading.Event()
-        self.hold.set()
+    def __init__(self, database: str, client: httpx.Client) -> None:
+        self.database, self.client = database, client
 
-    async def __call__(self, request: httpx.Request) -> httpx.Response:
-        body = await request.aread()
-        while not self.hold.is_set():
-            await asyncio.sleep(0.01)
-        parser = request.url.host == "parser"
-        self.calls.append((request.url.host, request.method, request.headers))
-        answers = self.parser_answers if parser else self.index_answers
-        if answers:
-            answer = answers.pop(0)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-        if parser:
-            self.parsed_sizes.append(len(body))
-            passages = [{"ordinal": 0, "text": body.decode("utf-8", "replace")[:100], "heading": None, "page": None}]
-            parsed = {"title": "A title", "format": "text", "passages": passages, "characters": len(body), "warnings": []}
-            return httpx.Response(200, json=parsed)
-        id = request.url.path.rsplit("/", 1)[1]
-        if request.method == "DELETE":
-            return httpx.Response(204 if self.indexed.pop(id, None) else 404)
-        self.indexed[id] = json.loads(body)
-        return httpx.Response(200, json={})
+    def heard(self) -> list[tuple[str, dict]]:
+        """What the library has told, in its order."""
+        with contextlib.closing(sqlite3.connect(self.database)) as store:
+            return [(topic, json.loads(data)) for topic, data in store.execute("SELECT topic, data FROM outbox ORDER BY seq")]
+
+    def say(self, *events: tuple[str, dict]) -> httpx.Response:
+        batch = [{"specversion": "1.0", "type": kind, "data": data} for kind, data in events]
+        headers = {"content-type": "application/cloudevents-batch+json"}
+        return self.client.post("/on/progress", content=json.dumps(batch), headers=headers)
+
+    def go_through(self, id: str, version: int = 1) -> httpx.Response:
+        """All that happens on the way of a document of two parts."""
+        parts = [part(id, version, 0), part(id, version, 1)]
+        return self.say(*[("document.parsed.v1", p) for p in parts], *[("document.embedded.v1", p) for p in parts], indexed(id, version))
 
 
-@pytest.fixture
-def callees() -> Callees:
-    return Callees()
+def part(id: str, version: int, at: int) -> dict:
+    common = {"document": id, "version": version, "name": "a.txt", "title": "A title", "passages": 20, "part": at, "parts": 2}
+    return {**common, "items": [{}] * (16 if at == 0 else 4)}
+
+
+def indexed(id: str, version: int = 1) -> tuple[str, dict]:
+    return "document.indexed.v1", {"document": id, "version": version, "passages": 20}
+
+
+def failed(id: str, version: int = 1, reason: str = "The PDF is encrypted: It asks for a password.") -> tuple[str, dict]:
+    return "document.failed.v1", {"document": id, "version": version, "step": "parsing", "reason": reason}
 
 
 @pytest.fixture
@@ -88,24 +82,23 @@ def database(tmp_path: Path) -> str:
     return str(tmp_path / "library.db")
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingestion, "FIRST_PAUSE_SECONDS", 0.005)
-    monkeypatch.setattr(ingestion, "LONGEST_PAUSE_SECONDS", 0.05)
-
-
 @contextmanager
-def running(database: str, callees: Callees, corpus: tuple[Path, ...] = ()) -> Iterator[httpx.Client]:
-    app = create_app(Config(database, "http://parser", "http://index", corpus), httpx.MockTransport(callees))
+def running(database: str, corpus: tuple[Path, ...] = ()) -> Iterator[httpx.Client]:
+    app = create_app(Config(database, corpus))
     with served(app, app.state.changes.close) as url, httpx.Client(base_url=url, timeout=30) as client:
         yield client
         client.delete("/faults")
 
 
 @pytest.fixture
-def client(database: str, callees: Callees) -> Iterator[httpx.Client]:
-    with running(database, callees) as client:
+def client(database: str) -> Iterator[httpx.Client]:
+    with running(database) as client:
         yield client
+
+
+@pytest.fixture
+def others(database: str, client: httpx.Client) -> Others:
+    return Others(database, client)
 
 
 def eventually(condition: Callable[[], object], seconds: float = 10) -> object:
@@ -116,7 +109,3 @@ def eventually(condition: Callable[[], object], seconds: float = 10) -> object:
             return found
         time.sleep(0.005)
     raise AssertionError(f"not within {seconds} s")
-
-
-def reaches(client: httpx.Client, id: str, state: str) -> dict:
-    return eventually(lambda: (d := client.get(f"/api/documents/{id}").json())["state"] == state and d)  # type: ignore[return-value]

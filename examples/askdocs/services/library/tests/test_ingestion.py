@@ -1,104 +1,145 @@
-"""The way into the index, and everything that can happen on it."""
+"""The way into the index as the library sees it, and everything that can happen on it."""
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from pathlib import Path
 
 import httpx
-from conftest import Callees, assert_contract, eventually, reaches, running
+import pytest
+from conftest import Others, assert_contract, eventually, failed, indexed, part, running
 
-PROBLEM = {"type": "urn:x", "title": "The PDF is encrypted", "status": 422, "detail": "It asks for a password."}
+from library import migrate, store
 
 
 def add(client: httpx.Client, text: str = "words") -> str:
     return client.post("/api/documents", json={"name": "a.txt", "text": text}).json()["id"]
 
 
-def test_what_the_parser_refuses_has_failed_with_its_reason_at_once(client: httpx.Client, callees: Callees) -> None:
-    callees.parser_answers = [httpx.Response(422, json=PROBLEM)]
-    document = reaches(client, add(client), "failed")
-    assert document["reason"] == "The PDF is encrypted: It asks for a password." and document["attempts"] == 1
+def of(client: httpx.Client, id: str) -> dict:
+    document = client.get(f"/api/documents/{id}").json()
     assert_contract("Document", document)
+    return document
 
 
-def test_what_fails_for_a_while_is_tried_again(client: httpx.Client, callees: Callees) -> None:
-    callees.parser_answers = [httpx.ConnectError("refused"), httpx.Response(429, json={}), httpx.Response(200, text="lies")]
-    callees.index_answers = [httpx.Response(503, json={}), httpx.ReadTimeout("slow")]
+def state(client: httpx.Client, id: str) -> tuple[str, int | None, int]:
+    document = of(client, id)
+    return document["state"], document["embedded"], document["passages"]
+
+
+def test_what_the_others_say_is_how_far_a_document_is(client: httpx.Client, others: Others) -> None:
     id = add(client)
-    assert reaches(client, id, "ready")["reason"] is None
-    assert id in callees.indexed
+    assert state(client, id) == ("received", 0, None)
+    others.say(("document.parsed.v1", part(id, 1, 0)))
+    assert state(client, id) == ("embedding", 0, 20) and of(client, id)["title"] == "A title"
+    others.say(("document.embedded.v1", part(id, 1, 0)), ("document.parsed.v1", part(id, 1, 1)))
+    assert state(client, id) == ("embedding", 16, 20)
+    others.say(("document.embedded.v1", part(id, 1, 1)))
+    assert state(client, id) == ("indexing", 20, 20)
+    others.say(indexed(id))
+    assert state(client, id) == ("ready", 20, 20)
 
 
-def test_what_always_fails_is_given_up_and_can_be_tried_again(client: httpx.Client, callees: Callees) -> None:
-    callees.index_answers = [httpx.Response(503, json={"title": "Full"})] * 8
+def test_what_is_said_twice_counts_once_also_in_another_batch(client: httpx.Client, others: Others) -> None:
     id = add(client)
-    document = reaches(client, id, "failed")
-    assert document["reason"] == "given up after 8 attempts: the index answered 503 (Full)"
-    assert client.post(f"/api/documents/{id}/retry").status_code == 202
-    reaches(client, id, "ready")
+    first = ("document.embedded.v1", part(id, 1, 0))
+    others.say(first, first)
+    others.say(first)
+    assert state(client, id) == ("embedding", 16, 20)
 
 
-def test_adding_a_failed_document_again_tries_it_again(client: httpx.Client, callees: Callees) -> None:
-    callees.parser_answers = [httpx.Response(422, json=PROBLEM)]
+def test_what_is_late_says_nothing_about_a_document_that_is_ready(client: httpx.Client, others: Others) -> None:
     id = add(client)
-    reaches(client, id, "failed")
-    assert add(client) == id
-    reaches(client, id, "ready")
+    others.go_through(id)
+    others.say(("document.parsed.v1", part(id, 1, 0)), ("document.embedded.v1", part(id, 1, 1)), failed(id))
+    assert state(client, id) == ("ready", 20, 20)
 
 
-def test_what_is_unfinished_when_the_service_dies_is_finished_by_the_next(database: str, callees: Callees) -> None:
-    callees.hold.clear()
-    with running(database, callees) as client:
-        ids = [add(client, f"text {at}") for at in range(5)]
-        eventually(lambda: client.get(f"/api/documents/{ids[0]}").json()["state"] == "parsing")
-    callees.hold.set()
-    with running(database, callees) as client:
-        for id in ids:
-            reaches(client, id, "ready")
-    assert set(callees.indexed) == set(ids)
-
-
-def test_deleting_takes_it_out_of_the_index_even_if_that_takes_a_while(client: httpx.Client, callees: Callees) -> None:
+def test_what_cannot_be_read_has_failed_with_its_reason_and_can_be_tried_again(client: httpx.Client, others: Others) -> None:
     id = add(client)
-    reaches(client, id, "ready")
-    callees.index_answers = [httpx.ConnectError("down"), httpx.Response(500)]
+    others.say(failed(id))
+    assert of(client, id)["state"] == "failed"
+    assert of(client, id)["reason"] == "The PDF is encrypted: It asks for a password."
+    answer = client.post(f"/api/documents/{id}/retry")
+    assert answer.status_code == 202 and answer.json()["state"] == "received" and answer.json()["reason"] is None
+    assert [data["version"] for _, data in others.heard()] == [1, 2]
+    others.say(indexed(id), failed(id))  # of the version before
+    assert of(client, id)["state"] == "received"
+    others.go_through(id, version=2)
+    assert state(client, id) == ("ready", 20, 20)
+
+
+def test_a_failure_that_was_repaired_from_outside_goes_on_in_the_same_version(client: httpx.Client, others: Others) -> None:
+    id = add(client)
+    others.say(failed(id))
+    others.say(("document.parsed.v1", part(id, 1, 0)))
+    assert of(client, id)["state"] == "embedding" and of(client, id)["reason"] is None
+
+
+def test_one_part_that_was_given_up_is_a_failure_until_the_whole_is_indexed(client: httpx.Client, others: Others) -> None:
+    id = add(client)
+    others.say(("document.parsed.v1", part(id, 1, 0)), failed(id, reason="Its passages could not be embedded."))
+    others.say(("document.embedded.v1", part(id, 1, 1)))
+    assert state(client, id) == ("failed", 4, 20)
+    others.say(("document.embedded.v1", part(id, 1, 0)), indexed(id))
+    assert state(client, id) == ("ready", 20, 20) and of(client, id)["reason"] is None
+
+
+def test_adding_a_failed_document_again_tries_it_again(client: httpx.Client, others: Others) -> None:
+    id = add(client)
+    others.say(failed(id))
+    assert add(client) == id and of(client, id)["state"] == "received"
+    assert len(others.heard()) == 2
+
+
+def test_a_deleted_document_is_gone_at_once_and_the_others_hear_of_it(client: httpx.Client, others: Others) -> None:
+    id = add(client)
+    others.say(("document.parsed.v1", part(id, 1, 0)))
     assert client.delete(f"/api/documents/{id}").status_code == 204
     assert client.get(f"/api/documents/{id}").status_code == 404
-    eventually(lambda: id not in callees.indexed)
+    assert client.get(f"/api/documents/{id}/content").status_code == 404
+    assert others.heard()[-1] == ("document.deleted.v1", {"document": id, "version": 2})
+    assert others.go_through(id).status_code == 204  # what is on its way says nothing any more
+    assert client.get("/api/documents").json()["total"] == 0
     assert add(client) != id  # the same bytes are a new document now
 
 
-def test_what_is_deleted_while_it_is_being_indexed_does_not_stay_in_the_index(client: httpx.Client, callees: Callees) -> None:
-    callees.hold.clear()
-    id = add(client)
-    eventually(lambda: client.get(f"/api/documents/{id}").json()["state"] == "parsing")
-    client.delete(f"/api/documents/{id}")
-    callees.hold.set()
-    eventually(lambda: any(method == "DELETE" for _, method, _ in callees.calls))
-    assert client.get("/api/documents").json()["total"] == 0 and id not in callees.indexed
-
-
-def test_a_document_in_work_cannot_be_retried(client: httpx.Client, callees: Callees) -> None:
-    callees.hold.clear()
+def test_a_document_in_work_cannot_be_retried_unless_it_has_stood_still(
+    client: httpx.Client, others: Others, monkeypatch: pytest.MonkeyPatch
+) -> None:
     id = add(client)
     assert client.post(f"/api/documents/{id}/retry").status_code == 409
-    callees.hold.set()
+    monkeypatch.setattr(store, "STALLED_SECONDS", 0)
+    assert client.post(f"/api/documents/{id}/retry").status_code == 202
+    assert [data["version"] for _, data in others.heard()] == [1, 2]
 
 
-def test_the_trace_of_the_upload_goes_on_to_parser_and_index(client: httpx.Client, callees: Callees) -> None:
+def test_the_trace_of_the_upload_goes_on_with_the_event(client: httpx.Client, database: str) -> None:
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-    id = client.post("/api/documents", json={"name": "a", "text": "b"}, headers={"traceparent": trace}).json()["id"]
-    reaches(client, id, "ready")
-    assert [headers["traceparent"] for _, _, headers in callees.calls] == [trace, trace]
+    client.post("/api/documents", json={"name": "a", "text": "b"}, headers={"traceparent": trace})
+    with sqlite3.connect(database) as told:
+        assert trace in told.execute("SELECT extensions FROM outbox").fetchone()[0]
 
 
-def test_the_whole_document_reaches_the_parser(client: httpx.Client, callees: Callees) -> None:
-    reaches(client, add(client, "x" * 3_000_000), "ready")
-    assert callees.parsed_sizes == [3_000_000]
+def test_what_was_on_its_way_before_there_were_events_is_sent_again(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(migrate, "MIGRATIONS", migrate.MIGRATIONS[:1])
+        migrate.migrate(database)
+    insert = "INSERT INTO documents VALUES (?, 'a', 'text/plain', 1, ?, ?, NULL, NULL, 7, 0, 0, 1, 1, NULL)"
+    with sqlite3.connect(database) as old:
+        for at, was in enumerate(("ready", "failed", "parsing", "deleting")):
+            old.execute(insert, (f"doc_{at:024x}", f"hash {at}", was))
+            old.execute("INSERT INTO contents VALUES (?, 0, x'61')", (f"doc_{at:024x}",))
+    with running(database) as client:
+        documents = client.get("/api/documents").json()["documents"]
+        assert [(d["state"], d["embedded"]) for d in documents] == [("ready", 7), ("failed", 0), ("received", 0)]
+        assert client.get(f"/api/documents/{documents[2]['id']}/content").text == "a"
+        told = [(topic, data["document"][-1]) for topic, data in Others(database, client).heard()]
+        assert told == [("document.deleted.v1", "3"), ("document.uploaded.v1", "2")]
 
 
-def test_changes_are_told_as_they_happen(client: httpx.Client, callees: Callees) -> None:
+def test_changes_are_told_as_they_happen(client: httpx.Client, others: Others) -> None:
     lines: list[str] = []
 
     def listen() -> None:
@@ -112,11 +153,12 @@ def test_changes_are_told_as_they_happen(client: httpx.Client, callees: Callees)
     listener.start()
     eventually(lambda: lines)
     id = add(client)
-    reaches(client, id, "ready")
+    others.say(("document.parsed.v1", part(id, 1, 0)))
+    others.go_through(id)
     client.delete(f"/api/documents/{id}")
     listener.join(10)
     states = [line.split('"state":"')[1].split('"')[0] for line in lines if '"state"' in line]
-    assert states == ["received", "parsing", "indexing", "ready"]
+    assert states == ["received", "embedding", "ready"]
 
 
 def test_pages_follow_each_other(client: httpx.Client) -> None:
@@ -130,18 +172,16 @@ def test_pages_follow_each_other(client: httpx.Client) -> None:
     assert client.get("/api/documents", params={"limit": "many"}).status_code == 400
 
 
-def test_the_corpus_is_loaded_once_into_an_empty_library(database: str, callees: Callees, tmp_path: Path) -> None:
+def test_the_corpus_is_loaded_once_into_an_empty_library(database: str, tmp_path: Path) -> None:
     folder = tmp_path / "book"
     (folder / "deep" / ".hidden").mkdir(parents=True)
     for name in ("a.md", "deep/b.txt", "deep/.hidden/c.md", "d.png"):
         (folder / name).write_text(name)
     (folder / "empty.md").touch()
-    with running(database, callees, (folder, tmp_path / "missing")) as client:
+    with running(database, (folder, tmp_path / "missing")) as client:
         eventually(lambda: client.get("/api/documents").json()["total"] == 2)
         first = client.get("/api/documents").json()["documents"]
         assert [document["name"] for document in first] == ["a.md", "deep/b.txt"]
-        reaches(client, first[0]["id"], "ready")
         client.delete(f"/api/documents/{first[0]['id']}")
-    with running(database, callees, (folder,)) as client:
-        eventually(lambda: first[0]["id"] not in callees.indexed)
+    with running(database, (folder,)) as client:
         assert client.get("/api/documents").json()["total"] == 1

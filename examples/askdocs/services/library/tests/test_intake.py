@@ -7,22 +7,20 @@ import socket
 
 import httpx
 import pytest
-from conftest import CONTRACT, Callees, assert_contract, reaches
+from conftest import CONTRACT, Others, assert_contract
 
 from library.app import create_app
 from library.config import Config
 
 
-def test_a_file_is_received_and_becomes_ready(client: httpx.Client, callees: Callees) -> None:
+def test_a_file_is_received_and_told_of_in_one_transaction(client: httpx.Client, others: Others) -> None:
     answer = client.post("/api/documents", files={"file": ("notes.md", b"# Hello", "text/markdown")})
     assert answer.status_code == 202
     assert_contract("Document", answer.json())
-    assert answer.headers["location"] == f"/api/documents/{answer.json()['id']}"
-    ready = reaches(client, answer.json()["id"], "ready")
-    assert_contract("Document", ready)
-    assert (ready["title"], ready["passages"], ready["reason"]) == ("A title", 1, None)
-    put = callees.indexed[ready["id"]]
-    assert put["source"] == "notes.md" and put["title"] == "A title" and put["passages"][0]["text"] == "# Hello"
+    id = answer.json()["id"]
+    assert answer.headers["location"] == f"/api/documents/{id}" and answer.json()["state"] == "received"
+    told = {"document": id, "version": 1, "name": "notes.md", "contentType": "text/markdown", "bytes": 7}
+    assert others.heard() == [("document.uploaded.v1", told)]
 
 
 def test_text_and_base64_come_as_json(client: httpx.Client) -> None:
@@ -118,5 +116,5 @@ def test_the_content_comes_back_as_it_went_in(client: httpx.Client) -> None:
 
 
 def test_every_path_is_in_the_contract() -> None:
-    app = create_app(Config("unused", "http://parser", "http://index"))
+    app = create_app(Config("unused"))
     assert {route.path for route in app.routes} == set(CONTRACT["paths"])  # type: ignore[attr-defined]

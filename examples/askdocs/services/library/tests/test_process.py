@@ -1,4 +1,4 @@
-"""The service as a process of its own: killed, stopped, filled from the command line. Parser and index are not there, or hang."""
+"""The service as a process of its own: killed, stopped, filled from the command line."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ def process(database: str, **environment: str) -> Iterator[tuple[subprocess.Pope
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    nobody = "http://127.0.0.1:9"
-    given = {"PORT": str(port), "DATABASE_PATH": database, "PARSER_URL": nobody, "INDEX_URL": nobody}
+    given = {"PORT": str(port), "DATABASE_PATH": database}
     running = subprocess.Popen([sys.executable, "-m", "library"], env={**os.environ, **given, **environment})
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:

@@ -1,6 +1,6 @@
 """`python -m parser`: the service."""
 
 from . import server
-from .app import create_app
+from .app import from_environment
 
-server.run(create_app())
+server.run(from_environment())

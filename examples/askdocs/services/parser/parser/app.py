@@ -1,14 +1,17 @@
-"""The HTTP side: `POST /parse` takes a document's bytes and gives its passages. See openapi.yaml."""
+"""The HTTP side: an upload comes as an event, its bytes from the library, its passages go into the outbox. See openapi.yaml."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import tempfile
 import time
-from email.message import Message
+from collections.abc import AsyncIterator
 from typing import IO
 
+import httpx
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
@@ -17,89 +20,75 @@ from starlette.routing import Route
 
 from . import faults, problem, sandbox
 from .document import Unreadable
+from .migrate import migrate
+from .outbox import Outbox
 from .problem import Problem
 
 DOCUMENT_LIMIT_BYTES = 20 * 1024 * 1024
 PARSERS = 2  # documents that are read at the same time: each may take a core and hundreds of megabytes
-WAITING = 4  # documents that may wait for one of them
-UPLOAD_SECONDS = 60
+FETCH_SECONDS = 60
+# With the pauses between them half an hour: longer than the library is ever away. Motet itself goes on for 20, so that the
+# last word is ours, and the library hears of it.
+ATTEMPTS = 15
 
 log = logging.getLogger("parser")
 
 
-class Slots:
-    """Room for so many documents; who finds none is told at once to come back."""
-
-    def __init__(self) -> None:
-        self.taken = 0
-        self.parsers = asyncio.Semaphore(PARSERS)
-
-    async def __aenter__(self) -> None:
-        if self.taken >= PARSERS + WAITING:
-            detail = f"{self.taken} documents are being read already. Try again in a moment."
-            raise Problem(429, "busy", "The parser is busy", detail, retry_after=2)
-        self.taken += 1
-
-    async def __aexit__(self, *_: object) -> None:
-        self.taken -= 1
-
-
-async def parse(request: Request) -> JSONResponse:
-    began = time.monotonic()
-    filename = _filename(request)
-    content_type = request.headers.get("content-type", "")
-    async with request.app.state.slots:
-        with tempfile.TemporaryFile(prefix="parser-") as body:
-            size = await _receive(request, body)
-            try:
-                async with request.app.state.slots.parsers:
-                    parsed = await sandbox.parse(body, filename, content_type)
-            except Unreadable as error:
-                log.info("refused %r, %d bytes: %s: %s", filename, size, error.title, error.detail)
-                raise Problem(error.status, error.kind, error.title, error.detail) from error
-    log.info(
-        "read %r, %d bytes of %s, %d passages in %.0f ms",
-        filename, size, parsed["format"], len(parsed["passages"]), (time.monotonic() - began) * 1000,  # type: ignore[arg-type]
-    )  # fmt: skip
-    return JSONResponse(parsed)
-
-
-async def _receive(request: Request, body: IO[bytes]) -> int:
-    """Writes the request's body to a file, up to the limit and not for ever."""
+async def uploaded(request: Request) -> Response:
+    """204 once the passages, or why there are none, are in the outbox; what comes again is recognised there."""
+    state = request.app.state
+    upload, trace = await request.json(), request.headers.get("traceparent", "")
     try:
-        size = await asyncio.wait_for(_copy(request, body), UPLOAD_SECONDS)
-    except asyncio.TimeoutError:
-        detail = f"The document did not arrive within {UPLOAD_SECONDS} seconds."
-        raise Problem(408, "too-slow", "The document arrives too slowly", detail) from None
+        if not await asyncio.to_thread(state.outbox.has, upload):
+            async with state.parsers:
+                await _read(request, upload, trace)
+    except Unreadable as error:
+        log.info("refused %s %r: %s: %s", upload["document"], upload["name"], error.title, error.detail)
+        await asyncio.to_thread(state.outbox.failure, upload, f"{error.title}: {error.detail}", trace)
+        raise Problem(error.status, error.kind, error.title, error.detail) from error
+    return Response(status_code=204)
+
+
+async def _read(request: Request, upload: dict, trace: str) -> None:
+    began, attempt = time.monotonic(), int(request.headers.get("ce-motetattempt", "1"))
+    if attempt > ATTEMPTS:
+        detail = f"Each of {ATTEMPTS} attempts to read it was broken off. The log of the parser says more."
+        raise Unreadable("given-up", "The document could not be read", detail)
+    with tempfile.TemporaryFile(prefix="parser-") as body:
+        try:
+            there = await asyncio.wait_for(_fetch(request.app.state, upload["document"], body, trace), FETCH_SECONDS)
+        except (httpx.HTTPError, asyncio.TimeoutError) as error:
+            if attempt == ATTEMPTS:
+                detail = f"The library did not give it to the parser in {ATTEMPTS} attempts: {error or 'it takes too long'}."
+                raise Unreadable("given-up", "The document could not be fetched", detail) from error
+            detail = f"The library does not give the document: {error or type(error).__name__}. It is tried again."
+            raise Problem(503, "no-library", "The document cannot be fetched now", detail) from error
+        if not there:
+            log.info("%s was deleted before it was read", upload["document"])
+            return
+        parsed = await sandbox.parse(body, upload["name"], upload["contentType"])
+    await asyncio.to_thread(request.app.state.outbox.passages, upload, parsed, trace)
+    took = (time.monotonic() - began) * 1000
+    log.info("read %s %r, %d passages of %s in %.0f ms", upload["document"], upload["name"], len(parsed["passages"]), parsed["format"], took)  # type: ignore[arg-type]  # fmt: skip
+
+
+async def _fetch(state, document: str, body: IO[bytes], trace: str) -> bool:  # noqa: ANN001
+    """Writes the document's bytes into a file, up to the limit; False when it is not there any more."""
+    headers = {"traceparent": trace} if trace else {}
+    async with state.library.stream("GET", f"/api/documents/{document}/content", headers=headers) as answer:
+        if answer.status_code == 404:
+            return False
+        answer.raise_for_status()
+        size = 0
+        async for chunk in answer.aiter_bytes():
+            size += len(chunk)
+            if size > DOCUMENT_LIMIT_BYTES:
+                detail = f"A document may have {DOCUMENT_LIMIT_BYTES // 1024**2} MB at most. Split it."
+                raise Unreadable("document-too-large", "The document is too large", detail, 413)
+            body.write(chunk)
     body.flush()
     body.seek(0)
-    return size
-
-
-async def _copy(request: Request, body: IO[bytes]) -> int:
-    too_large = Problem(
-        413,
-        "document-too-large",
-        "The document is too large",
-        f"A document may have {DOCUMENT_LIMIT_BYTES // 1024**2} MB at most. Split it.",
-    )
-    declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > DOCUMENT_LIMIT_BYTES:
-        raise too_large
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > DOCUMENT_LIMIT_BYTES:
-            raise too_large
-        body.write(chunk)
-    return size
-
-
-def _filename(request: Request) -> str:
-    message = Message()
-    message["Content-Disposition"] = request.headers.get("content-disposition", "attachment")
-    name = request.query_params.get("filename") or message.get_filename() or ""
-    return "".join(letter for letter in name if letter.isprintable())[:255]
+    return True
 
 
 async def health(_: Request) -> JSONResponse:
@@ -111,12 +100,28 @@ async def _gone(_: Request, __: Exception) -> Response:
     return Response(status_code=400)
 
 
-def create_app() -> Starlette:
+def from_environment() -> Starlette:
+    given = [os.environ.get(name, "") for name in ("DATABASE_PATH", "LIBRARY_URL")]
+    if not all(given):
+        raise SystemExit("DATABASE_PATH and LIBRARY_URL have to be set; Motet sets them from `store` and `uses` in the definition")
+    return create_app(*given)
+
+
+def create_app(database: str, library_url: str) -> Starlette:
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        migrate(database)  # the definition runs it beforehand; without Motet it is done here
+        app.state.outbox, app.state.parsers = Outbox(database), asyncio.Semaphore(PARSERS)
+        timeout = httpx.Timeout(FETCH_SECONDS, connect=5)
+        async with httpx.AsyncClient(base_url=library_url, timeout=timeout, trust_env=False) as app.state.library:
+            yield
+        app.state.outbox.close()
+
     app = Starlette(
-        routes=[Route("/parse", parse, methods=["POST"]), Route("/healthz", health), faults.ROUTE],
+        routes=[Route("/on/document-uploaded", uploaded, methods=["POST"]), Route("/healthz", health), faults.ROUTE],
         middleware=[Middleware(faults.Faults)],
+        lifespan=lifespan,
     )
-    app.state.slots = Slots()
     app.add_exception_handler(ClientDisconnect, _gone)
     problem.install(app)
     return app

@@ -28,7 +28,7 @@ def limit(seconds: int, memory_bytes: int) -> None:
 
 
 def parse(data: bytes, filename: str, content_type: str) -> dict[str, object]:
-    """The answer of `POST /parse`; raises `Unreadable`."""
+    """Title and passages of a document; raises `Unreadable`."""
     kind = sniff(data, filename, content_type)
     reader = importlib.import_module(f".formats.{kind}", __package__)
     extract = reader.read(data, _charset(content_type))

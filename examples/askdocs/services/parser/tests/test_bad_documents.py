@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
-import socket
 import zipfile
 
-import httpx
 import pytest
 import samples
-from conftest import assert_contract
+from conftest import Stand, assert_contract
 
 from parser import sandbox
 from parser.document import Unreadable
@@ -38,46 +36,37 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_document_is_refused_with_the_reason(client: httpx.Client, name: str) -> None:
+def test_a_bad_document_is_refused_with_the_reason_and_this_is_told(stand: Stand, name: str) -> None:
     data, status, kind = BAD[name]
-    answer = client.post("/parse", params={"filename": name}, content=data)
+    upload = stand.add(data, name)
+    answer = stand.deliver(upload)
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert_contract("Problem", answer.json())
     assert answer.json()["type"].endswith(kind) and len(answer.json()["detail"]) > 20
+    [(topic, told)] = stand.told()
+    assert topic == "document.failed.v1" and (told["document"], told["step"]) == (upload["document"], "parsing")
+    assert told["reason"] == f"{answer.json()['title']}: {answer.json()['detail']}"
 
 
-def test_a_document_that_is_too_large_is_refused_before_and_while_it_arrives(client: httpx.Client) -> None:
-    url = client.base_url
-    with socket.create_connection((url.host, url.port or 0), 10) as declared:
-        declared.sendall(b"POST /parse HTTP/1.1\r\nHost: x\r\nContent-Length: 104857600\r\n\r\n")
-        assert b" 413 " in declared.recv(4096)
-
-    def endless():  # noqa: ANN202
-        for _ in range(21):
-            yield b"word " * (1024 * 1024 // 5)
-
-    try:
-        assert client.post("/parse", content=endless()).status_code == 413
-    except (httpx.WriteError, httpx.ReadError):
-        pass  # the connection was closed on us in the middle of sending, which is as clear
-    assert client.get("/healthz").json() == {"status": "ok"}
+def test_a_document_that_is_too_large_is_refused(stand: Stand) -> None:
+    assert stand.deliver(stand.add(b"word " * (21 * 1024 * 1024 // 5))).status_code == 413
 
 
-def test_a_decompression_bomb_is_refused(client: httpx.Client) -> None:
+def test_a_decompression_bomb_is_refused(stand: Stand) -> None:
     bomb = io.BytesIO()
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         with archive.open("word/document.xml", "w") as part:
             for _ in range(200):
                 part.write(b" " * 1024 * 1024)
-    answer = client.post("/parse", params={"filename": "bomb.docx"}, content=bomb.getvalue())
+    answer = stand.deliver(stand.add(bomb.getvalue(), "bomb.docx"))
     assert answer.status_code == 413 and "unpacks" in answer.json()["detail"]
 
 
-def test_a_page_of_deep_nesting_is_survived(client: httpx.Client) -> None:
-    answer = client.post("/parse", params={"filename": "deep.html"}, content=b"<html>" + b"<div>" * 200_000 + b"deep</html>")
-    assert answer.status_code in (200, 422)
-    assert client.post("/parse", content=GOOD).status_code == 200
+def test_a_page_of_deep_nesting_is_survived(stand: Stand) -> None:
+    answer = stand.deliver(stand.add(b"<html>" + b"<div>" * 200_000 + b"deep</html>", "deep.html"))
+    assert answer.status_code in (204, 422)
+    assert stand.deliver(stand.add(GOOD)).status_code == 204
 
 
 def test_a_document_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
