@@ -37,26 +37,27 @@ export function fakeLibrary({ pace }: LibraryOptions): Hono {
   }
 
   function add(name: string): LibraryDocument {
-    const document = put({ id: `doc_${++count}`, name, title: null, state: "received", reason: null, passages: null });
+    const document = put({ id: `doc_${++count}`, name, title: null, state: "received", reason: null, passages: null, embedded: 0 });
     work(document.id);
     return document;
   }
 
-  /** Takes the document through its states; one whose name says "broken" ends badly. */
+  /** Takes the document through its states; one whose name says "broken" ends badly, one that says "long" stays on its way. */
   function work(id: string): void {
-    const broken = documents.get(id)?.name.includes("broken");
-    const states: DocumentState[] = broken ? ["parsing", "failed"] : ["parsing", "indexing", "ready"];
-    states.forEach((state, step) => setTimeout(() => {
+    const name = documents.get(id)?.name ?? "";
+    const way: [DocumentState, number][] = [["embedding", 0], ["embedding", 16], ["indexing", 24], ["ready", 24]];
+    const states: typeof way = name.includes("broken") ? [["failed", 0]] : name.includes("long") ? way.slice(0, 2) : way;
+    states.forEach(([state, embedded], step) => setTimeout(() => {
       const document = documents.get(id);
       if (!document) return;
       const reason = state === "failed" ? "This PDF is damaged: its cross-reference table ends too early." : null;
       const title = state === "ready" ? document.name.replace(/\.\w+$/, "") : null;
-      put({ ...document, state, reason, title, passages: state === "ready" ? 12 : null });
+      put({ ...document, state, reason, title, embedded, passages: state === "failed" ? null : 24 });
     }, pace * (step + 1)));
   }
 
   for (const [name, title, passages] of SHELF) {
-    put({ id: `doc_${++count}`, name, title, state: "ready", reason: null, passages });
+    put({ id: `doc_${++count}`, name, title, state: "ready", reason: null, passages, embedded: passages });
   }
   add("quarterly-report-broken.pdf");
 
@@ -90,7 +91,7 @@ export function fakeLibrary({ pace }: LibraryOptions): Hono {
     const document = documents.get(c.req.param("id"));
     if (!document) return c.json(problem(404, "There is no such document"), 404);
     work(document.id);
-    return c.json(put({ ...document, state: "received", reason: null }), 202);
+    return c.json(put({ ...document, state: "received", reason: null, passages: null, embedded: 0 }), 202);
   });
   app.get("/api/documents/:id/content", (c) => c.text(`The content of ${documents.get(c.req.param("id"))?.name}.`));
   return app;

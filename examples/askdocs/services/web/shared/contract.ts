@@ -64,7 +64,7 @@ export interface Problem {
   detail?: string;
 }
 
-export type DocumentState = "received" | "parsing" | "indexing" | "ready" | "failed";
+export type DocumentState = "received" | "embedding" | "indexing" | "ready" | "failed";
 
 export interface LibraryDocument {
   id: string;
@@ -74,6 +74,8 @@ export interface LibraryDocument {
   /** Why it failed, in words for the person who added it. */
   reason?: string | null;
   passages?: number | null;
+  /** How many of the passages have a vector. */
+  embedded: number;
   /** ISO 8601 in UTC, so that the later one compares greater. */
   updated_at: string;
 }

@@ -142,6 +142,17 @@ describe("documents", () => {
     assert.equal(await page.getByText("Drop to add to the library").count(), 0);
   });
 
+  test("a document on its way shows how far it is, and so does the whole", async () => {
+    await page.locator("input[type=file]").setInputFiles({ name: "long.md", mimeType: "text/markdown", buffer: Buffer.from("# Long") });
+    const entry = page.getByRole("listitem").filter({ hasText: "long" });
+    await entry.getByText("16 of 24").waitFor();
+    assert.equal(await entry.getByRole("progressbar").getAttribute("value"), "16");
+    await page.getByText("16 of 24 passages embedded").waitFor();
+    await entry.getByRole("button", { name: "Remove long" }).click();
+    await entry.getByRole("button", { name: "Remove it" }).click();
+    await page.getByText("16 of 24 passages embedded").waitFor({ state: "detached" });
+  });
+
   test("a file that is refused says why", async () => {
     await page.locator("input[type=file]").setInputFiles({ name: "empty.txt", mimeType: "text/plain", buffer: Buffer.from("") });
     await page.getByText("empty.txt has no content, so there is nothing to read.").waitFor();

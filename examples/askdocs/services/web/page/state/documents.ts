@@ -36,12 +36,33 @@ export const documents = computed(() => {
 });
 /** How many there are in all, listed here or not. */
 export const total = computed(() => Math.max(counted.value, shelf.value.size));
+/** How far those are that are on their way. One that was not read yet has no passages, so the sum grows while they are read. */
+export const overall = computed(() => {
+  const sum = { busy: 0, failed: 0, embedded: 0, passages: 0 };
+  for (const { state, embedded, passages } of shelf.value.values()) {
+    if (state === "failed") sum.failed++;
+    if (state === "ready" || state === "failed") continue;
+    sum.busy++;
+    sum.embedded += embedded;
+    sum.passages += passages ?? 0;
+  }
+  return sum;
+});
 export const uploads = signal<Upload[]>([]);
 export const loading = signal(true);
 /** Whether changes arrive as they happen. */
 export const live = signal(true);
 /** Why the list could not be read, or an action not be done. */
 export const trouble = signal<Problem | null>(null);
+
+/** As long as the library, after which it lets a document be tried again although nobody has said that it failed. In milliseconds. */
+const STALLED = 600_000;
+const now = signal(Date.now());
+setInterval(() => (now.value = Date.now()), 30_000);
+
+export function isStalled({ state, updated_at }: LibraryDocument): boolean {
+  return state !== "ready" && state !== "failed" && now.value - Date.parse(updated_at) > STALLED;
+}
 
 const waiting: (() => Promise<void>)[] = [];
 let running = 0;
@@ -111,6 +132,10 @@ export function dismissUpload(key: string): void {
 
 export async function retryDocument(id: string): Promise<void> {
   await attempt(async () => put(await callJson<LibraryDocument>(`/api/documents/${encodeURIComponent(id)}/retry`, { method: "POST" })));
+}
+
+export async function retryFailed(): Promise<void> {
+  for (const { id, state } of documents.value) if (state === "failed") await retryDocument(id);
 }
 
 export async function removeDocument(id: string): Promise<void> {

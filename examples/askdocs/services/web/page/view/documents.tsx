@@ -1,13 +1,13 @@
 import { useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import type { DocumentState, LibraryDocument } from "../../shared/contract.ts";
-import { dismissUpload, documents, live, loading, removeDocument, retryDocument, retryUpload, total, trouble, upload, uploads, type Upload } from "../state/documents.ts";
+import { dismissUpload, documents, isStalled, live, loading, overall, removeDocument, retryDocument, retryFailed, retryUpload, total, trouble, upload, uploads, type Upload } from "../state/documents.ts";
 import { PlusIcon, TrashIcon } from "./icons.tsx";
 import { ProblemNote } from "./problem-note.tsx";
 
 const CHIPS: Record<DocumentState, string> = {
   received: "Waiting",
-  parsing: "Reading",
+  embedding: "Embedding",
   indexing: "Indexing",
   ready: "Ready",
   failed: "Failed",
@@ -28,6 +28,7 @@ export function Documents() {
         <button class="quiet-button" onClick={() => picker.current?.click()}><PlusIcon /> Add documents</button>
       </header>
       {trouble.value && <ProblemNote problem={trouble.value} />}
+      <Overall />
       <p class="label columns"><span>{summary()}</span><span aria-hidden="true">passages</span></p>
       <ul>
         {uploads.value.map((entry) => <UploadEntry key={entry.key} entry={entry} />)}
@@ -38,11 +39,31 @@ export function Documents() {
   );
 }
 
+/** How far everything is that was added and is neither ready nor failed. */
+function Overall() {
+  const { busy, failed, embedded, passages } = overall.value;
+  return (
+    <>
+      {busy > 0 && (
+        <div class="overall">
+          <progress max={passages || 1} value={embedded} aria-label="All documents on their way" />
+          <p>{passages ? `${embedded.toLocaleString("en")} of ${passages.toLocaleString("en")} passages embedded` : "Reading…"}</p>
+        </div>
+      )}
+      {failed > 1 && (
+        <p class="overall-failed">
+          {failed} failed. <button class="text-button" onClick={() => void retryFailed()}>Try all again</button>
+        </p>
+      )}
+    </>
+  );
+}
+
 function summary(): string {
   if (loading.value) return "Loading…";
   if (!live.value) return "Connecting…";
   const all = documents.value;
-  const busy = all.filter(({ state }) => state !== "ready" && state !== "failed").length;
+  const { busy } = overall.value;
   return busy > 0 ? `${all.length - busy} of ${all.length} done` : all.length < total.value ? `${all.length} of ${total.value} shown` : `${all.length} in the library`;
 }
 
@@ -70,21 +91,24 @@ function UploadEntry({ entry }: { entry: Upload }) {
 }
 
 function DocumentEntry({ document }: { document: LibraryDocument }) {
-  const { id, name, title, state, reason, passages } = document;
+  const { id, name, title, state, reason, passages, embedded } = document;
+  const stalled = isStalled(document);
   const sure = useSignal(false);
   const label = title || name;
   return (
     <li class={`document ${state}`}>
       <span class="name" title={name}>{label}</span>
       {state === "ready" ? <span class="passages">{passages ?? ""}<span class="visually-hidden"> passages, ready</span></span>
-        : <span class={`chip-state ${state}`}>{CHIPS[state]}</span>}
+        : <span class={`chip-state ${stalled ? "failed" : state}`}>{stalled ? "Stands still" : state === "embedding" ? `${embedded} of ${passages}` : CHIPS[state]}</span>}
+      {state === "embedding" && <progress max={passages ?? 1} value={embedded} aria-label={`Embedding ${label}`} />}
       {state === "failed" && <p class="reason">{reason || "It could not be read."}</p>}
+      {stalled && <p class="reason">It has not got any further for ten minutes. Its part of the system may be down, or its event is a dead letter.</p>}
       {sure.value ? (
         <p class="actions">
           <button class="text-button danger" ref={(button) => button?.focus()} onClick={() => void removeDocument(id)}>Remove it</button>
           <button class="text-button" onClick={() => (sure.value = false)}>Keep it</button>
         </p>
-      ) : state === "failed" ? (
+      ) : state === "failed" || stalled ? (
         <p class="actions">
           <button class="text-button" onClick={() => void retryDocument(id)}>Try again</button>
           <button class="text-button" onClick={() => (sure.value = true)}>Remove</button>
