@@ -1,7 +1,7 @@
 //! The embedder's part in the way of a document: passages come as events, the same passages with their vectors go out as events.
 //!
 //! One part is embedded at a time, and parts are small, so a question never waits behind a whole document. Each part is written to the
-//! outbox before the next one is begun: whatever ends this process costs half a second of work. What comes again is known by its id.
+//! outbox before the next one is begun: whatever ends this process costs a second or two of work. What comes again is known by its id.
 
 use crate::encoder::{Encoder, EncoderError, MODEL};
 use axum::extract::rejection::JsonRejection;
