@@ -45,4 +45,4 @@ def wait_for_corpus(system: System) -> None:
             documents = client.get("/api/documents", params={"limit": 500}).json()["documents"]
             return bool(documents) and all(document["state"] in ("ready", "failed") for document in documents)
 
-        wait_for("the shipped corpus is loaded", loaded, seconds=180, every=0.5)
+        wait_for("the shipped corpus is loaded", loaded, seconds=600, every=0.5)

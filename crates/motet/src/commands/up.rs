@@ -30,8 +30,9 @@ use tokio::{
     time::Instant,
 };
 
-/// How long the process that runs the system may take to open its door. It opens it before it starts anything.
-const DOOR_WITHIN: Duration = Duration::from_secs(10);
+/// How long the process that runs the system may take to open its door. It does so before it starts any service, but after it
+/// has read what the last one left, which takes a while on a machine that is busy otherwise. One that ends is noticed at once.
+const DOOR_WITHIN: Duration = Duration::from_secs(60);
 /// How often the live view moves.
 const FRAME: Duration = Duration::from_millis(100);
 
@@ -101,8 +102,16 @@ async fn door_opens(place: &Place, child: &mut Child) -> Result<Client> {
         }
         let ended = child.try_wait()?;
         if ended.is_some() || Instant::now() > deadline {
+            if ended.is_none() {
+                // Who is told that the system could not be started must not find it running later.
+                let _ = child.kill().await;
+            }
             let said = std::fs::read_to_string(place.own_log()).unwrap_or_default();
-            let said = if said.trim().is_empty() { format!("it said nothing ({ended:?})") } else { said };
+            let said = match ended {
+                _ if !said.trim().is_empty() => said,
+                Some(status) => format!("it ended with {status} and said nothing"),
+                None => format!("it said nothing for {} s", DOOR_WITHIN.as_secs()),
+            };
             return Err(
                 Failure::new(Exit::Failed, format!("Motet could not start the system:\n{}", said.trim_end())).into()
             );
