@@ -53,8 +53,9 @@ async fn what_others_publish_is_noticed_and_becomes_events_in_its_place() {
     send(&[("content-type", "text/csv")], "a,b").await.unwrap();
     client.publish("mixed.orders", "".into()).await.unwrap();
     client.flush().await.unwrap();
-    let noticed = timeout(LIMIT, head.wait_for(|head| *head >= Position(7))).await;
-    assert!(noticed.is_ok(), "the head stays at {:?}", rig.nats.head(&topic).unwrap().borrow());
+    // What is waited for holds the head as long as it lives.
+    let is_noticed = timeout(LIMIT, head.wait_for(|head| *head >= Position(7))).await.is_ok();
+    assert!(is_noticed, "the head stays at {:?}", rig.nats.head(&topic).unwrap().borrow());
     rig.append(&topic, &["own-2"]).await.unwrap();
 
     let all = rig.all(&topic).await;
