@@ -6,6 +6,7 @@
 
 use std::{
     io,
+    os::unix::process::CommandExt as _,
     path::Path,
     process::{ChildStdin, Command, Stdio},
     sync::{Mutex, PoisonError},
@@ -21,6 +22,8 @@ pub(crate) fn remove_at_the_end(place: &Path) -> io::Result<()> {
         .args(["-c", SCRIPT, "sh"])
         .arg(place)
         .current_dir("/")
+        // What ends this process by its group, as Ctrl-C does, is not to end the shell.
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
