@@ -8,7 +8,7 @@ use std::{
     io,
     os::unix::process::CommandExt as _,
     path::Path,
-    process::{ChildStdin, Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{Mutex, PoisonError},
 };
 
@@ -17,8 +17,8 @@ const SCRIPT: &str = r#"cat; n=0; while [ -e "$1" ] && [ $n -lt 50 ]; do rm -rf 
 
 /// Removes a directory when this process has ended, however it ends.
 pub(crate) fn remove_at_the_end(place: &Path) -> io::Result<()> {
-    static HELD: Mutex<Vec<ChildStdin>> = Mutex::new(Vec::new());
-    let mut shell = Command::new("sh")
+    static HELD: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+    let shell = Command::new("sh")
         .args(["-c", SCRIPT, "sh"])
         .arg(place)
         .current_dir("/")
@@ -28,6 +28,6 @@ pub(crate) fn remove_at_the_end(place: &Path) -> io::Result<()> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    HELD.lock().unwrap_or_else(PoisonError::into_inner).extend(shell.stdin.take());
+    HELD.lock().unwrap_or_else(PoisonError::into_inner).push(shell);
     Ok(())
 }
