@@ -102,7 +102,8 @@ async fn foreign(url: &str) -> async_nats::Client {
 
 /// As an administrator asks JetStream.
 async fn ask(client: &async_nats::Client, what: &str, body: Value) -> Value {
-    let answer = client.request(format!("$JS.API.{what}"), body.to_string().into()).await.unwrap();
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let answer = client.request(format!("$JS.API.{what}"), body.into()).await.unwrap();
     let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
     assert_eq!(answer.get("error"), None, "{what}");
     answer

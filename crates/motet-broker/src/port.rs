@@ -165,7 +165,8 @@ pub trait Transport: Send + Sync + 'static {
     /// Makes the topic if it is not there, and tells it what is declared. Idempotent.
     async fn ensure(&self, topic: &TopicSpec) -> Result<(), TransportError>;
 
-    /// Appends in this order. Durable when it answers, `note` included. The positions of the entries, in order.
+    /// Appends in this order; where an engine has several partitions, entries of different keys may change places. Durable when it answers, `note`
+    /// included. The positions of the entries, each in the place of its entry.
     async fn append(
         &self,
         topic: &TopicName,

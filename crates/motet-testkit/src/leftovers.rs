@@ -6,8 +6,9 @@
 
 use std::{
     io,
+    os::unix::process::CommandExt as _,
     path::Path,
-    process::{ChildStdin, Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{Mutex, PoisonError},
 };
 
@@ -16,15 +17,17 @@ const SCRIPT: &str = r#"cat; n=0; while [ -e "$1" ] && [ $n -lt 50 ]; do rm -rf 
 
 /// Removes a directory when this process has ended, however it ends.
 pub(crate) fn remove_at_the_end(place: &Path) -> io::Result<()> {
-    static HELD: Mutex<Vec<ChildStdin>> = Mutex::new(Vec::new());
-    let mut shell = Command::new("sh")
+    static HELD: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+    let shell = Command::new("sh")
         .args(["-c", SCRIPT, "sh"])
         .arg(place)
         .current_dir("/")
+        // What ends this process by its group, as Ctrl-C does, is not to end the shell.
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    HELD.lock().unwrap_or_else(PoisonError::into_inner).extend(shell.stdin.take());
+    HELD.lock().unwrap_or_else(PoisonError::into_inner).push(shell);
     Ok(())
 }

@@ -53,8 +53,9 @@ async fn what_others_publish_is_noticed_and_becomes_events_in_its_place() {
     send(&[("content-type", "text/csv")], "a,b").await.unwrap();
     client.publish("mixed.orders", "".into()).await.unwrap();
     client.flush().await.unwrap();
-    let noticed = timeout(LIMIT, head.wait_for(|head| *head >= Position(7))).await;
-    assert!(noticed.is_ok(), "the head stays at {:?}", rig.nats.head(&topic).unwrap().borrow());
+    // What is waited for holds the head as long as it lives.
+    let is_noticed = timeout(LIMIT, head.wait_for(|head| *head >= Position(7))).await.is_ok();
+    assert!(is_noticed, "the head stays at {:?}", rig.nats.head(&topic).unwrap().borrow());
     rig.append(&topic, &["own-2"]).await.unwrap();
 
     let all = rig.all(&topic).await;
@@ -87,7 +88,9 @@ async fn a_message_that_breaks_connections_blocks_neither_readers_nor_publishers
     let found = rig.nats.read(&topic, Position(2), Limits::items(1)).await.unwrap();
     assert_eq!(found[0].entry.event.data().map(|data| &data[..]), Some(&b"data"[..]));
     let mut head = rig.nats.head(&topic).unwrap();
-    foreign(&server.url()).await.publish("garbage.t", "x".into()).await.unwrap();
+    let client = foreign(&server.url()).await;
+    client.publish("garbage.t", "x".into()).await.unwrap();
+    client.flush().await.unwrap();
     timeout(LIMIT, head.wait_for(|head| *head >= Position(7))).await.expect("what comes behind is noticed").unwrap();
     let at = rig.nats.at_time(&topic, Time(0)).await.unwrap();
     assert_eq!(at, Position(1));

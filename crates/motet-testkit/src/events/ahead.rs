@@ -9,6 +9,7 @@ use std::{
     any::{Any, type_name},
     collections::HashMap,
     env,
+    io::{self, Write},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     thread,
@@ -92,6 +93,9 @@ pub(super) fn run<E: Copy + Send + 'static>(name: &'static str, engine: E, run: 
         return run(name, engine);
     }
     if let Err(panic) = BOARD.result(group, name) {
+        // What it said was kept as part of the test whose thread it was on.
+        let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        let _ = writeln!(io::stderr(), "{name} ran ahead and failed: {}", said.unwrap_or_default());
         resume_unwind(panic);
     }
 }
