@@ -108,6 +108,7 @@ fn router(control: Shared) -> Router {
         .route("/v1/jobs/{id}/result", get(job_result))
         .route("/v1/jobs/{id}/cancel", post(cancel_job))
         .route("/v1/jobs/{id}/retry", post(retry_job))
+        .route("/v1/services/{service}/jobs/", post(run_job_at_root).layer(DefaultBodyLimit::max(JOB_BYTES_MAX)))
         .route("/v1/services/{service}/jobs/{*path}", post(run_job).layer(DefaultBodyLimit::max(JOB_BYTES_MAX)))
         .route(METRICS, get(metrics))
         .route("/v1/down", post(down))

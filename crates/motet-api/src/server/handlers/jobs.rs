@@ -72,6 +72,17 @@ pub(crate) async fn run_job(
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(job)).into_response())
 }
 
+/// The same for the path `/` of a service: the router takes an empty rest for none.
+pub(crate) async fn run_job_at_root(
+    state: State<Shared>,
+    Path(service): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refusal> {
+    run_job(state, Path((service, String::new())), uri, headers, body).await
+}
+
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
