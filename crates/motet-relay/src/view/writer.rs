@@ -66,7 +66,7 @@ impl Writer {
                 refuse(&mut verdicts, at, why);
             }
         }
-        let mut parts: VecDeque<Range<usize>> = VecDeque::from([0..given.len()]);
+        let mut parts: VecDeque<Range<usize>> = std::iter::once(0..given.len()).collect();
         while let Some(part) = parts.pop_front() {
             match self.write_part(run, &given[part.clone()]).await {
                 Ok(()) => {}

@@ -5,7 +5,7 @@ use motet_kernel::code::ErrorCode;
 use std::{
     fs::File,
     io::{self, Read},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 use xxhash_rust::xxh3::Xxh3;
@@ -112,25 +112,25 @@ impl BlobReader {
 }
 
 impl Open {
-    fn piece(&mut self, path: &PathBuf) -> Result<Bytes, BlobError> {
+    fn piece(&mut self, path: &Path) -> Result<Bytes, BlobError> {
         let length = usize::try_from(self.left).unwrap_or(usize::MAX).min(PIECE);
         let mut piece = BytesMut::zeroed(length);
         self.fill(&mut piece, path)?;
         Ok(piece.freeze())
     }
 
-    fn fill(&mut self, piece: &mut [u8], path: &PathBuf) -> Result<(), BlobError> {
+    fn fill(&mut self, piece: &mut [u8], path: &Path) -> Result<(), BlobError> {
         self.file.read_exact(piece).map_err(|error| unreadable(path, &error))?;
         self.sum.update(piece);
         self.left -= piece.len() as u64;
         if self.left == 0 && self.sum.digest() != self.wanted {
             let reason = "its bytes are not those that were written".into();
-            return Err(BlobError::Damaged { path: path.clone(), reason });
+            return Err(BlobError::Damaged { path: path.to_owned(), reason });
         }
         Ok(())
     }
 }
 
-fn unreadable(path: &std::path::Path, error: &io::Error) -> BlobError {
+fn unreadable(path: &Path, error: &io::Error) -> BlobError {
     BlobError::Unreadable { path: path.to_owned(), reason: error.to_string().into() }
 }
