@@ -23,7 +23,7 @@ mod writer;
 
 pub use settings::{InvalidAddress, Settings};
 
-use api::{Api, Begin, NO_STREAM, STREAM_EXISTS, Stream};
+use api::{Api, Begin, NO_ROOM, NO_STREAM, STREAM_EXISTS, Stream};
 use async_trait::async_trait;
 use link::{Link, Trouble};
 use motet_broker::{
@@ -164,7 +164,8 @@ impl Nats {
     async fn stream(&self, wanted: &Wanted<'_>) -> Result<Stream, TransportError> {
         let until = Instant::now() + CALL;
         let fail = |trouble: Trouble| {
-            let about = format!("stream `{}` of topic `{}`: {trouble}", wanted.name, wanted.topic);
+            let room = if trouble.is(NO_ROOM) { wanted.room() } else { String::new() };
+            let about = format!("stream `{}` of topic `{}`: {trouble}{room}", wanted.name, wanted.topic);
             self.fail(about)
         };
         let mut there = self.writing.stream(wanted.name, until).await;

@@ -327,7 +327,8 @@ fn a_value_of_a_topic_that_a_profile_brought_names_the_profile() {
 #[test]
 fn a_view_needs_a_key_a_table_of_its_own_and_little_else() {
     let with = |key: &str, view: &str, more: &str| {
-        let subscription = format!("    store: {{ sqlite: {{}} }}\n{more}    subscribes:\n      order.placed: {{ {view} }}");
+        let subscription =
+            format!("    store: {{ sqlite: {{}} }}\n{more}    subscribes:\n      order.placed: {{ {view} }}");
         let text = CLEAN.replacen(", key: /orderId", key, 1);
         codes_of(&text.replacen("    subscribes:\n      order.placed: { to: /on/order }", &subscription, 1))
     };

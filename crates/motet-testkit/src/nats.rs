@@ -49,7 +49,8 @@ enum Order {
 impl Nats {
     /// Starts a server of its own on a free loopback port. Takes about a tenth of a second. Takes events up to 8 MiB.
     pub fn start() -> Result<Self, Unavailable> {
-        Self::start_with("jetstream { store_dir: data }")
+        // It sets aside what each stream may keep at most, which is far more than tests publish.
+        Self::start_with("jetstream { store_dir: data, max_file_store: 100TB }")
     }
 
     /// The same, with these lines of configuration in place of those that switch JetStream on.

@@ -17,6 +17,8 @@ use tokio::time::Instant;
 pub(super) const NO_STREAM: u64 = 10059;
 /// There is a stream of that name with another configuration.
 pub(super) const STREAM_EXISTS: u64 = 10058;
+/// There is less room than the stream may take: the server sets aside as much as that from the start.
+pub(super) const NO_ROOM: u64 = 10047;
 /// There is no message there.
 pub(super) const NO_MESSAGE: u64 = 10037;
 /// The message is not published, because the one before it is not the last one.

@@ -5,6 +5,7 @@
 
 use super::api::{Config, nanos};
 use motet_broker::{Keep, TopicName};
+use motet_kernel::quantity::show_size;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -23,6 +24,14 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
+    /// What to do when the server has not so much room.
+    pub(super) fn room(&self) -> String {
+        let bytes = self.keep.bytes.map(show_size).unwrap_or_default();
+        format!(
+            ". NATS sets aside all that a topic may `keep`, here {bytes}: keep less (`keep: {{ time: 7d, size: 1GiB }}`), or let the server have more (`max_file_store`)"
+        )
+    }
+
     /// The configuration of a new stream.
     pub(super) fn fresh(&self) -> Config {
         let mut config = Config::new();
