@@ -58,7 +58,7 @@ impl Deliver for Saying {
 fn numbered(id: &str, key: &str) -> Event {
     let number: usize = id.split('-').nth(1).and_then(|text| text.parse().ok()).unwrap_or(1);
     let event = event(id, key);
-    if number % LARGE_EVERY != 0 {
+    if !number.is_multiple_of(LARGE_EVERY) {
         return event;
     }
     let byte = id.bytes().fold(0, u8::wrapping_add);

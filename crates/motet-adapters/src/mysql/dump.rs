@@ -170,7 +170,7 @@ mod tests {
         for length in 0..whole.len() {
             assert!(say(&whole[..length]).is_err(), "{length} bytes of it");
         }
-        let mut changed = whole.clone();
+        let mut changed = whole;
         changed[HEAD.len() + 3] ^= 1;
         assert_eq!(say(&changed), Err("it was changed since it was written"));
     }

@@ -40,14 +40,13 @@ async fn check(rig: &Rig, topic: &TopicName, acknowledged: Vec<(Position, String
     for (position, id) in &acknowledged {
         assert_eq!(stands.get(position), Some(id), "{position:?}");
     }
-    let mut seen = vec![0; PUBLISHERS];
+    let mut seen = [0; PUBLISHERS];
     for stored in &all {
         let (publisher, number) = stored.entry.event.id().split_once('-').unwrap();
         let (publisher, number): (usize, usize) = (publisher.parse().unwrap(), number.parse().unwrap());
         assert!(number <= seen[publisher], "{number} of {publisher} came before {}", seen[publisher]);
         seen[publisher] = seen[publisher].max(number + 1);
     }
-    println!("{} acknowledged, {} stored", acknowledged.len(), all.len());
 }
 
 async fn publish_while(rig: &Rig, topic: &TopicName, disturb: impl Future<Output = ()>) -> Vec<(Position, String)> {
