@@ -15,8 +15,9 @@
 //! - Nothing here knows HTTP clients, CloudEvents, topics, the definition, or who may do what.
 //!
 //! Map: [`job`] (what one is) · [`spec`] (what holds for a service's jobs) · `machine` (what becomes of a job, pure) · [`record`] (what is on
-//! disk) · [`service`] ([`Handle`], the relay, pruning) · [`port`] (the queue, the way to services) · [`error`].
+//! disk) · [`service`] ([`Handle`], the relay, pruning) · [`port`] (the queue, the way to services) · [`config`], [`error`].
 
+pub mod config;
 pub mod error;
 pub mod job;
 mod machine;
@@ -25,8 +26,9 @@ pub mod record;
 pub mod service;
 pub mod spec;
 
+pub use config::Config;
 pub use error::JobError;
 pub use job::{Answer, Answered, Failure, Job, JobId, Order, State, Target};
 pub use port::{Call, NotAnnounced, Queue, QueueError, Reach, Ticket, Verdict};
-pub use service::{Config, Counts, Handle, Jobs, List, Submitted};
+pub use service::{Counts, Handle, Jobs, List, Submitted};
 pub use spec::{Keep, Retry, Spec};

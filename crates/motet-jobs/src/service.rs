@@ -1,10 +1,12 @@
 //! Jobs at work: what services and people ask for, what the queue brings, and two loops that put right what a crash left.
 
 mod attempt;
+mod list;
 mod relay;
 mod tidy;
 
 use crate::{
+    config::Config,
     error::JobError,
     job::{Answer, Job, JobId, Order, State},
     machine::{self, Next},
@@ -12,6 +14,8 @@ use crate::{
     record::{self, Owed, Shelves},
     spec::Spec,
 };
+pub use list::List;
+
 use attempt::Running;
 use bytes::Bytes;
 use motet_kernel::{
@@ -40,28 +44,6 @@ const PROGRESS_MAX_BYTES: usize = 4096;
 const KEY_MAX_BYTES: usize = 255;
 /// A lease is extended by this at most in one go.
 const EXTEND_MAX: Duration = Duration::from_secs(24 * 3600);
-/// So many jobs are looked at for one page of a list.
-const LOOKED_AT_MAX: usize = 10_000;
-
-/// What jobs may take.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// How many jobs of a service may be open at once. Default 100,000.
-    pub open_max: u64,
-    /// How many bytes they may take. Default 1 GiB.
-    pub open_max_bytes: u64,
-    /// How many jobs of a service are kept when they are over; the oldest go first. Default 100,000.
-    pub kept_max: u64,
-    /// How often it is looked for what can be removed. Default 10 s.
-    pub tidy_every: Duration,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { open_max: 100_000, open_max_bytes: 1 << 30, kept_max: 100_000, tidy_every: Duration::from_secs(10) }
-    }
-}
-
 /// The jobs of a service in numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -94,19 +76,6 @@ pub struct Submitted {
     pub job: Job,
     /// It was there already: the same caller has asked with the same key before.
     pub is_known: bool,
-}
-
-/// Which jobs are listed.
-#[derive(Debug, Clone, Default)]
-pub struct List {
-    /// Of this service only.
-    pub service: Option<String>,
-    /// In this state only.
-    pub state: Option<State>,
-    /// Only those that were asked for before this one.
-    pub before: Option<JobId>,
-    /// So many at most.
-    pub most: usize,
 }
 
 pub(crate) struct Core {
@@ -252,7 +221,7 @@ impl Handle {
     /// Jobs, those first that were asked for last; and from where on there may be more.
     pub async fn list(&self, list: List) -> Result<(Vec<Job>, Option<JobId>), JobError> {
         let shelves = self.core.shelves.clone();
-        let looked = tokio::task::spawn_blocking(move || look(&shelves, &list)).await;
+        let looked = tokio::task::spawn_blocking(move || list::look(&shelves, &list)).await;
         looked.map_err(|error| JobError::Unfit(format!("the list could not be made: {error}")))?
     }
 
@@ -416,37 +385,6 @@ fn new_job(order: &Order, spec: &Spec, of: Option<JobId>) -> Job {
         answer: None,
         callback_job: None,
     }
-}
-
-/// From the newest to the oldest; the ids sort by age.
-fn look(shelves: &Shelves, list: &List) -> Result<(Vec<Job>, Option<JobId>), JobError> {
-    let (mut found, mut looked_at) = (Vec::new(), 0);
-    // Right before the id: ids are of one length, so its text without the last character sorts there, and what has that beginning does not.
-    let mut end = list.before.map_or_else(|| vec![u8::MAX], |id| before(&id.to_string()));
-    let mut last = None;
-    while found.len() < list.most && looked_at < LOOKED_AT_MAX {
-        let Some((key, _)) = shelves.records.at_or_before(b"", &end)? else { return Ok((found, None)) };
-        end = before(&String::from_utf8_lossy(&key));
-        looked_at += 1;
-        let Some(id) = std::str::from_utf8(&key).ok().and_then(|text| text.parse::<JobId>().ok()) else { continue };
-        last = Some(id);
-        let Some(job) = shelves.job(id)? else { continue };
-        let of_service = list.service.as_ref().is_none_or(|service| *service == job.target.service);
-        if of_service && list.state.is_none_or(|state| state == job.state) {
-            found.push(job);
-        }
-    }
-    Ok((found, last))
-}
-
-/// The greatest key below `text`, among texts of lower-case letters and digits of this length.
-fn before(text: &str) -> Vec<u8> {
-    let mut key = text.as_bytes().to_vec();
-    if let Some(last) = key.last_mut() {
-        *last = last.saturating_sub(1);
-        key.push(u8::MAX);
-    }
-    key
 }
 
 impl Core {

@@ -1,4 +1,4 @@
-//! Jobs.
+//! Jobs: asked for, looked at, cancelled and tried again.
 
 use super::{ANSWER_WITHIN, Client, encode, read, refused};
 use crate::{
