@@ -51,7 +51,7 @@ pub struct DeadLetter {
     pub buried_at: Time,
     /// When it was published.
     pub published_at: Time,
-    /// Where it stood in its topic, unless it had been redriven before.
+    /// Where it stood in its topic, unless an older version of Motet had redriven it before.
     pub position: Option<Position>,
     /// The event. Without data where that cannot be read any more, which the end of [`Attempts::last`] says then.
     pub event: Event,

@@ -3,14 +3,15 @@
 use crate::scratch::{Scratch, until};
 use std::{fs, time::Duration};
 
-/// All of Motet together: the process that runs the system, and the guard.
-const MEMORY_BYTES_MAX: u64 = 60 << 20;
+/// All of Motet together: the process that runs the system, and the guard. What they wrote to, without the pages of the program itself:
+/// those of an unoptimised one with all engines in it say nothing of what is shipped (`bench/footprint.py` counts everything there).
+const MEMORY_BYTES_MAX: u64 = 40 << 20;
 /// Of one core.
 const CPU_SHARE_MAX: f64 = 0.01;
 const OBSERVED: Duration = Duration::from_secs(10);
 
 #[test]
-fn motet_with_ten_idle_services_needs_less_than_60_mb_and_one_percent_of_a_core() {
+fn motet_with_ten_idle_services_needs_less_than_40_mb_and_one_percent_of_a_core() {
     let mut definition = String::from("motet: 1\nsystem: idle\nservices:\n");
     for number in 0..10 {
         let uses = if number > 0 { format!("\n    uses: {{ s{}: {{}} }}", number - 1) } else { String::new() };
@@ -46,7 +47,7 @@ fn own_processes(supervisor: u32) -> Vec<u32> {
 /// Proportional set size: shared pages count for each process by its share.
 fn proportional_memory(pid: u32) -> u64 {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("own processes can be looked into");
-    let line = rollup.lines().find(|line| line.starts_with("Pss:")).expect("Pss");
+    let line = rollup.lines().find(|line| line.starts_with("Pss_Anon:")).expect("Pss_Anon");
     line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") * 1024
 }
 
