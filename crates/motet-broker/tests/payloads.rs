@@ -59,11 +59,11 @@ async fn large_data_is_on_disk_once_however_often_the_event_is_copied() {
     world.publish_all(vec![delayed]).await;
     assert_eq!(files(directory.path()).len(), 1, "while it waits for its time");
     world.until("s", "a dead letter", |status| status.dead_letters == 1).await;
-    assert_eq!(files(directory.path()).len(), 1, "in its topic and as a dead letter");
+    until("one file in its topic and as a dead letter", || files(directory.path()).len() == 1).await;
     refuses.store(false, Relaxed);
     world.handle.redrive(&sub("s"), Which::default(), 10).await.unwrap();
     world.until("s", "redriven and taken", |status| status.counts.acknowledged == 1).await;
-    assert_eq!(files(directory.path()).len(), 1, "after it was redriven");
+    until("one file after it was redriven", || files(directory.path()).len() == 1).await;
     assert!(world.handle.describe().await.store.bytes < LARGE as u64, "the journal has seen none of it");
     world.stop().await;
 }
@@ -155,7 +155,13 @@ async fn damaged_data_becomes_a_dead_letter_that_says_so_and_the_others_of_its_k
     handle.resume(&sub("s")).await.unwrap();
     until("the others delivered", || streaming.seen.lock().unwrap().len() == 2).await;
     assert_eq!(*streaming.seen.lock().unwrap(), [("whole".to_owned(), LARGE), ("small".to_owned(), 10)]);
-    let (letters, _) = handle.dead_letters(&sub("s"), Which::default(), 10).await.unwrap();
+    // Large ones come in pages of a few.
+    let (mut letters, mut next) = (Vec::new(), Some(0));
+    while let Some(from) = next {
+        let page = handle.dead_letters(&sub("s"), Which { from, ..Which::default() }, 10).await.unwrap();
+        letters.extend(page.0);
+        next = page.1;
+    }
     let told: Vec<_> = letters.iter().map(|letter| (letter.event.id(), letter.reason)).collect();
     assert_eq!(told, [("damaged", Reason::Permanent), ("missing", Reason::Permanent)]);
     assert!(letters[0].attempts.last.detail.contains("MO-store-302"), "{:?}", letters[0].attempts);

@@ -57,16 +57,16 @@ impl Engine for OverNats {
     async fn publish_foreign(&self, topic: &TopicName, what: Foreign<'_>) -> bool {
         let client = foreign(&self.server.url()).await;
         let subject = format!("suite.{topic}");
+        // JetStream answers a request when it has the message: so nothing that is published later stands before it.
         match what {
             Foreign::Event(event) => {
                 let mut headers = async_nats::HeaderMap::new();
                 NATS.headers(event).for_each(|(name, value)| headers.insert(name.as_ref(), value.as_ref()));
                 let data = event.data().cloned().unwrap_or_default();
-                client.publish_with_headers(subject, headers, data).await.unwrap();
+                client.request_with_headers(subject, headers, data).await.unwrap();
             }
-            Foreign::Plain(bytes) => client.publish(subject, bytes.to_vec().into()).await.unwrap(),
+            Foreign::Plain(bytes) => drop(client.request(subject, bytes.to_vec().into()).await.unwrap()),
         }
-        client.flush().await.unwrap();
         true
     }
 }
