@@ -46,7 +46,7 @@ pub const STEPS: &[Step] = &[
     Step {
         name: "workspace",
         about: "the tests of all crates, on real PostgreSQL and MariaDB too, and of the repository's own rules",
-        limit: minutes(25),
+        limit: minutes(40),
         has_tests: true,
         run: workspace,
     },

@@ -65,6 +65,8 @@ impl Handle {
             }
             match record.entry.clone().whole(&self.core.store).await {
                 Ok(entry) => record.entry = entry,
+                // It may be why the event was given up: then it was said already.
+                Err(error) if record.attempts.last.detail.contains(error.code().0) => {}
                 Err(error) => record.attempts.last.detail.push_str(&format!(" (its data cannot be read: {error})")),
             }
             letters.push(letter(subscription, number, record));
