@@ -5,7 +5,7 @@ use crate::{
     cli::{DeadLetters, DeadLettersCommand, Global, Letters},
     connect,
     exit::{Exit, Failure},
-    terminal::{self, ink, live::since, table::Table},
+    terminal::{self, ink, live::ago, table::Table},
 };
 use anyhow::{Context as _, Result};
 use motet_api::{
@@ -13,9 +13,7 @@ use motet_api::{
     wire::events::{self as wire, DeadLetter, raw},
 };
 use motet_cloudevents::{http::Limits, json};
-use motet_kernel::quantity::show_duration;
 use serde_json::{Value, json as value};
-use std::time::Duration;
 
 /// So many characters of an answer are shown in a table.
 const SHOWN: usize = 60;
@@ -108,7 +106,6 @@ async fn list(
 
 fn cells(subscription: &str, letter: &DeadLetter) -> Result<Vec<String>> {
     let event: Value = serde_json::from_str(letter.event.get())?;
-    let ago = show_duration(Duration::from_secs(since(&letter.buried_at).as_secs()));
     let mut why = why(letter);
     if why.chars().count() > SHOWN {
         why = why.chars().take(SHOWN).chain(['…']).collect();
@@ -116,7 +113,7 @@ fn cells(subscription: &str, letter: &DeadLetter) -> Result<Vec<String>> {
     Ok(vec![
         subscription.to_owned(),
         letter.number.to_string(),
-        format!("{ago} ago"),
+        ago(&letter.buried_at),
         letter.attempts.to_string(),
         why.replace(char::is_control, " "),
         event["id"].as_str().unwrap_or_default().to_owned(),

@@ -6,7 +6,7 @@ use crate::{
     cli::{Fault as Arguments, FaultAdd, FaultCommand, FaultRemove, Global},
     connect,
     exit::{Exit, Failure},
-    terminal::{self, ink, live::since, table::Table},
+    terminal::{self, ink, live::ago, table::Table},
 };
 use anyhow::Result;
 use motet_api::{
@@ -69,13 +69,7 @@ fn list(global: &Global, faults: &[Fault]) -> Result<Exit> {
     for fault in faults {
         let ends =
             fault.until.as_deref().map_or_else(|| "when removed".to_owned(), |time| format!("in {}", until(time)));
-        table.row(vec![
-            fault.door.to_string(),
-            effect(fault.effect),
-            percent(fault.share),
-            format!("{} ago", show_duration(whole(since(&fault.since)))),
-            ends,
-        ]);
+        table.row(vec![fault.door.to_string(), effect(fault.effect), percent(fault.share), ago(&fault.since), ends]);
     }
     table.print();
     Ok(Exit::Done)

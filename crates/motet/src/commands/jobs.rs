@@ -5,7 +5,7 @@ use crate::{
     cli::{Global, Jobs, JobsCommand, RunJob},
     connect,
     exit::{Exit, Failure},
-    terminal::{self, ink, live::since, table::Table},
+    terminal::{self, ink, live::ago, table::Table},
 };
 use anyhow::Result;
 use motet_api::{
@@ -13,7 +13,7 @@ use motet_api::{
     port::jobs::JobQuery,
     wire::jobs::{Job, State},
 };
-use motet_kernel::quantity::{parse_duration, show_duration, show_size};
+use motet_kernel::quantity::{parse_duration, show_size};
 use std::{io::Write as _, time::Duration};
 
 /// So many characters of an error are shown in a table.
@@ -119,7 +119,6 @@ async fn list(
 }
 
 fn cells(job: &Job) -> Vec<String> {
-    let ago = show_duration(Duration::from_secs(since(&job.created_at).as_secs()));
     let mut error = job.last_error.as_ref().map(|_| why(job)).unwrap_or_default();
     if error.chars().count() > SHOWN {
         error = error.chars().take(SHOWN).chain(['…']).collect();
@@ -130,7 +129,7 @@ fn cells(job: &Job) -> Vec<String> {
         job.path.replace(char::is_control, " "),
         job.state.as_str().to_owned(),
         format!("{}/{}", job.attempts, job.attempts_max),
-        format!("{ago} ago"),
+        ago(&job.created_at),
         error.replace(char::is_control, " "),
     ]
 }

@@ -123,6 +123,14 @@ pub(crate) fn style(phase: Phase) -> Style {
     }
 }
 
+/// How long ago a time was, in words: `3m 5s ago`, `just now`.
+pub(crate) fn ago(time: &str) -> String {
+    match since(time).as_secs() {
+        0 => "just now".to_owned(),
+        seconds => format!("{} ago", show_duration(Duration::from_secs(seconds))),
+    }
+}
+
 /// How long ago a time was, as it travels over the control API.
 pub(crate) fn since(time: &str) -> Duration {
     let then: Timestamp = time.parse().unwrap_or_else(|_| clock::now());
