@@ -14,9 +14,10 @@ import pytest
 
 from system import EXAMPLE, REPOSITORY, System, free_port
 
-# What is shown on a system of its own has a test of its own: `crates/motet/tests/book.rs`.
-OF_ITS_OWN = REPOSITORY / "docs" / "events.md"
-BOOK = [page for page in sorted((REPOSITORY / "docs").glob("*.md")) if page != OF_ITS_OWN]
+# What is shown on a system of its own has a test of its own, in `crates/motet/tests` (`book.rs`, `views.rs`): pages, and a section.
+PAGES_OF_THEIR_OWN = ("events.md", "jobs.md", "views.md")
+SECTION_OF_ITS_OWN = "## Events in ten lines"
+BOOK = [page for page in sorted((REPOSITORY / "docs").glob("*.md")) if page.name not in PAGES_OF_THEIR_OWN]
 DOCUMENTS = (REPOSITORY / "README.md", EXAMPLE / "README.md", *BOOK)
 # These start the tests, or put the binary under test on the path.
 ELSEWHERE = ("cargo xtask", "cargo install")
@@ -25,10 +26,12 @@ ENDLESS = (" up", " --follow")
 
 
 def commands(document: Path) -> list[str]:
-    found, inside = [], False
+    found, inside, section = [], False, ""
     for line in document.read_text().splitlines():
+        if line.startswith("## "):
+            section = line
         if line.startswith("```"):
-            inside = line.strip() == "```console"
+            inside = line.strip() == "```console" and section != SECTION_OF_ITS_OWN
         elif inside and line.startswith("$ "):
             found.append(line[2:])
     return found
