@@ -8,7 +8,6 @@ use anyhow::{Context as _, Result, bail};
 use motet_broker::{
     Broker, Embedded, Transport, embedded,
     engine::{By, Capability, Support},
-    port::TransportError,
 };
 use motet_kernel::{code::ErrorCode, task::TaskGroup};
 use motet_model::{
@@ -238,7 +237,7 @@ impl Chosen {
 }
 
 #[cfg(any(feature = "kafka", feature = "rabbitmq", feature = "nats"))]
-fn reached<T: Transport>(opened: Result<T, TransportError>) -> Result<Arc<dyn Transport>> {
+fn reached<T: Transport>(opened: Result<T, motet_broker::port::TransportError>) -> Result<Arc<dyn Transport>> {
     match opened {
         Ok(engine) => Ok(Arc::new(engine)),
         Err(error) => Err(super::told(&error, error.code().0)),
