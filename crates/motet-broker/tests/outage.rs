@@ -19,18 +19,21 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// The embedded engine behind a door that can be shut in three ways.
+/// The embedded engine behind a door that can be shut in four ways.
 struct Shaky {
     engine: Embedded,
     takes_none: AtomicBool,
     gives_none: AtomicBool,
+    /// As if nothing were there, although it says that there is more.
+    looks_empty: AtomicBool,
     hangs: AtomicBool,
 }
 
 impl Shaky {
     fn new(store: Store, path: &Path) -> Arc<Self> {
         let engine = Embedded::new(store, path).unwrap();
-        Arc::new(Self { engine, takes_none: false.into(), gives_none: false.into(), hangs: false.into() })
+        let [takes_none, gives_none, looks_empty, hangs] = [(); 4].map(|()| false.into());
+        Arc::new(Self { engine, takes_none, gives_none, looks_empty, hangs })
     }
 
     async fn pass(&self, shut: &AtomicBool) -> Result<(), TransportError> {
@@ -62,7 +65,7 @@ impl Transport for Shaky {
     }
     async fn read(&self, topic: &TopicName, from: Position, limits: Limits) -> Result<Vec<Stored>, TransportError> {
         self.pass(&self.gives_none).await?;
-        self.engine.read(topic, from, limits).await
+        if self.looks_empty.load(Relaxed) { Ok(Vec::new()) } else { self.engine.read(topic, from, limits).await }
     }
     async fn ends(&self, topic: &TopicName) -> Result<Ends, TransportError> {
         self.pass(&self.gives_none).await?;
@@ -117,6 +120,25 @@ async fn an_engine_that_is_away_is_told_of_and_everything_goes_on_when_it_is_bac
     publish(&handle, "1").await.unwrap();
     script.saw("s", 1).await;
     assert_eq!(handle.describe().await.trouble, None);
+    handle.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_read_is_read_soon_although_nothing_else_happens() {
+    let directory = tempfile::tempdir().unwrap();
+    let own = store(directory.path());
+    let (engine, script) = (Shaky::new(own.clone(), directory.path()), Script::new());
+    let handle = broker(own, Arc::clone(&engine), &script).await;
+    for (count, shut) in [(1, &engine.gives_none), (2, &engine.looks_empty)] {
+        shut.store(true, Relaxed);
+        publish(&handle, &count.to_string()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(script.ids("s").len(), count - 1);
+        shut.store(false, Relaxed);
+        let again = tokio::time::Instant::now();
+        script.saw("s", count).await;
+        assert!(again.elapsed() < Duration::from_secs(3), "{:?}", again.elapsed());
+    }
     handle.stop().await;
 }
 

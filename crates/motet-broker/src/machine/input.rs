@@ -64,10 +64,11 @@ impl Machine {
         self.go_on(now, out);
     }
 
-    /// The last [`Action::Fetch`] could not be done; it is asked for again with the next input.
-    pub(crate) fn not_fetched(&mut self, epoch: u64) {
+    /// The last [`Action::Fetch`] gave nothing; it is asked for again. The caller takes its time before it says so.
+    pub(crate) fn not_fetched(&mut self, epoch: u64, now: Time, out: &mut Vec<Action>) {
         if epoch == self.epoch {
             self.fetching = false;
+            self.go_on(now, out);
         }
     }
 

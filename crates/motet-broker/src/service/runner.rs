@@ -151,7 +151,7 @@ impl Runner {
             Done::Fetched { found, first, epoch } => {
                 self.feed(|machine, now, out| machine.fetched(found, first, epoch, now, out));
             }
-            Done::NotFetched { epoch } => self.machine.not_fetched(epoch),
+            Done::NotFetched { epoch } => self.feed(|machine, now, out| machine.not_fetched(epoch, now, out)),
             Done::Refetched { id, entry } => {
                 self.feed(|machine, now, out| machine.refetched(id, entry, now, out));
             }
