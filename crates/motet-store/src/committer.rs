@@ -27,6 +27,12 @@ const LOOK_AFTER_BYTES: u64 = 32 << 20;
 /// After so many bytes the unflushed ones are added up.
 const FLUSH_CHECK_BYTES: u64 = 1 << 20;
 
+/// More unflushed bytes than may be, times this, are waited for: whoever flushes is slower than those who write.
+const BEHIND: u64 = 2;
+const BEHIND_LOOK: Duration = Duration::from_millis(1);
+/// And no longer than this: then the disk stands still, and that is seen elsewhere.
+const BEHIND_WAIT: Duration = Duration::from_secs(5);
+
 /// What is called with the result, on the committer's thread: it must not block.
 pub(crate) type Done = Box<dyn FnOnce(Result<(), CommitError>) + Send>;
 
@@ -304,6 +310,7 @@ impl Committer {
     }
 
     /// Flushes the largest keyspace when too much is in memory only. The engine looks at each keyspace alone, and many small ones add up.
+    /// Waits where flushing does not keep up: then writers wait, and memory does not grow.
     fn bound_unflushed(&mut self) {
         if self.bytes_since_flush_check < FLUSH_CHECK_BYTES {
             return;
@@ -311,12 +318,16 @@ impl Committer {
         self.bytes_since_flush_check = 0;
         let keyspaces = self.shared.keyspaces.lock().clone();
         let total: u64 = keyspaces.iter().map(Keyspace::unflushed_bytes).sum();
-        if total <= self.shared.options.unflushed_max_bytes {
-            return;
-        }
-        let Some(largest) = keyspaces.iter().max_by_key(|keyspace| keyspace.unflushed_bytes()) else { return };
-        if let Err(error) = largest.tree.rotate_memtable() {
+        let most = self.shared.options.unflushed_max_bytes;
+        if total > most
+            && let Some(largest) = keyspaces.iter().max_by_key(|keyspace| keyspace.unflushed_bytes())
+            && let Err(error) = largest.tree.rotate_memtable()
+        {
             self.poison(&error);
+        }
+        let begun = Instant::now();
+        while self.shared.db.write_buffer_size() > most * BEHIND && begun.elapsed() < BEHIND_WAIT {
+            std::thread::sleep(BEHIND_LOOK);
         }
     }
 }

@@ -61,7 +61,8 @@ impl Store {
         let db = fjall::Database::builder(path)
             .cache_size(options.cache_bytes)
             .manual_journal_persist(true)
-            .worker_threads(2)
+            // With more of them, the first one spins while another is busy and a compaction waits: it leaves those to the others.
+            .worker_threads(1)
             .max_cached_files(Some(options.open_files_max))
             .max_journaling_size(64 << 20)
             .open()
@@ -106,9 +107,14 @@ impl Store {
         shared.db.delete_keyspace(keyspace.tree.clone()).map_err(|error| cannot_open(&shared.path, &error))
     }
 
+    /// Room for `bytes` that will wait to be written, if there is some now.
+    pub fn try_room(&self, bytes: usize) -> Option<Room> {
+        self.inner.budget.try_take(bytes)
+    }
+
     /// Room for `bytes` that will wait to be written; waits for it up to `at_most`.
     pub async fn room(&self, bytes: usize, at_most: Duration) -> Result<Room, CommitError> {
-        if let Some(room) = self.inner.budget.try_take(bytes) {
+        if let Some(room) = self.try_room(bytes) {
             return Ok(room);
         }
         self.inner.shared.counters.waits.fetch_add(1, Relaxed);
