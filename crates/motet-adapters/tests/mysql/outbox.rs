@@ -259,7 +259,8 @@ async fn of_two_relays_one_publishes_and_the_other_goes_on_when_it_is_gone() {
     insert(&mut world.shop, "c", "order.placed", None).await;
     world.published(&["a", "b", "c"]).await;
     world.settled().await;
-    assert_eq!(second.status().published, 1);
+    // Counted once the rows are settled, a moment after they can be seen to be.
+    world.until("counts", async |_: &mut World| second.status().published == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
