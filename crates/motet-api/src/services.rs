@@ -39,7 +39,9 @@ mod watch;
 
 pub use error::Refusal;
 
-use body::Budget;
+use body::{Budget, Upload};
+use http::Request;
+use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -154,11 +156,15 @@ async fn accept(listener: TcpListener, door: Arc<Door>, group: TaskGroup) {
 async fn connection(socket: TcpStream, door: Arc<Door>) {
     let _ = socket.set_nodelay(true);
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(Patience::default()).header_read_timeout(door.options.stream_idle).pipeline_flush(true);
+    let patience = Patience::default();
+    builder.http1().timer(patience.clone()).header_read_timeout(door.options.stream_idle).pipeline_flush(true);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256).keep_alive_interval(Duration::from_secs(30));
     let grace = door.options.grace;
     let closing = door.closing.clone();
-    let service = hyper::service::service_fn(move |request| route::answer(Arc::clone(&door), request));
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let request = request.map(|incoming| Upload::new(incoming, patience.clone()));
+        route::answer(Arc::clone(&door), request)
+    });
     let served = builder.serve_connection(TokioIo::new(socket), service);
     tokio::pin!(served);
     let ended = tokio::select! {

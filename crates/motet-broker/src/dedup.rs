@@ -142,7 +142,7 @@ impl Dedup {
     }
 
     /// These are not.
-    pub(crate) fn failed(&mut self, marks: &[Mark]) {
+    pub(crate) fn failed<'a>(&mut self, marks: impl IntoIterator<Item = &'a Mark>) {
         for mark in marks {
             self.pending.remove(mark);
         }

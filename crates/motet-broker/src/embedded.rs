@@ -130,18 +130,25 @@ impl Transport for Embedded {
         let published_at = entries.last().map_or(Time(0), |entry| entry.published_at);
         let mut records = Vec::with_capacity(entries.len());
         for entry in entries {
-            let (entry, pin) = payload::apart(&self.store, entry).await?;
+            // What is rare is boxed, here and below: hardly any event needs the room that it takes in this future.
+            let (entry, pin) = match payload::is_small(&entry) {
+                true => (entry, None),
+                false => Box::pin(payload::apart(&self.store, entry)).await?,
+            };
             records.push(Record { bytes: write_entry(&entry), size: entry.size(), pin });
         }
         let note = note.map(Note::into_batch).unwrap_or_default();
         let bytes = note.bytes() + records.iter().map(|record| record.bytes.len() + 64).sum::<usize>();
-        let room = self.store.room(bytes, ROOM_WAIT).await?;
+        let room = match self.store.try_room(bytes) {
+            Some(room) => room,
+            None => Box::pin(self.store.room(bytes, ROOM_WAIT)).await?,
+        };
         let (answer, answered) = oneshot::channel();
         let first = log.append(records, published_at, note, room, answer);
         match answered.await {
             Ok(result) => result?,
             // The store's thread answers everything it takes; without it, it is gone.
-            Err(_) => self.store.flush().await?,
+            Err(_) => Box::pin(self.store.flush()).await?,
         }
         Ok((first..first + count).map(Position).collect())
     }

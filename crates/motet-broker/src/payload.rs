@@ -73,6 +73,11 @@ impl Pieces {
     }
 }
 
+/// Whether there is nothing to be put [`apart`].
+pub(crate) fn is_small(entry: &Entry) -> bool {
+    entry.payload.is_none() && entry.event.data().is_none_or(|data| data.len() <= APART_ABOVE_BYTES)
+}
+
 /// Puts the data of an entry aside, if it is large and is not there yet. The pins have to be held until what refers to the data is written.
 pub(crate) async fn apart(store: &Store, mut entry: Entry) -> Result<(Entry, Option<Pin>), CommitError> {
     let data = entry.event.data().filter(|data| data.len() > APART_ABOVE_BYTES).cloned();

@@ -105,7 +105,8 @@ pub(crate) async fn publish(
 ) -> Result<Vec<Receipt>, PublishError> {
     let spec = topic.spec();
     let now = core.clock.now();
-    let mut due = Vec::with_capacity(events.len());
+    // By index, in order. Nearly all events are for now, and cost nothing here.
+    let mut due: Vec<(usize, Time)> = Vec::new();
     // Which is the smaller one for the engine's attributes too, where a topic takes as much as the engine does.
     let most = core.transport.event_max_bytes().map_or(spec.event_max_bytes, |most| most.min(spec.event_max_bytes));
     for (index, event) in events.iter().enumerate() {
@@ -113,73 +114,77 @@ pub(crate) async fn publish(
         if bytes > most {
             return Err(TooLarge { topic: spec.name.clone(), index, bytes, most }.into());
         }
-        due.push(due_at(event, index, now)?);
+        due.extend(due_at(event, index, now)?.map(|due| (index, due)));
     }
     let marks: Vec<Mark> = if spec.dedup.is_zero() { Vec::new() } else { events.iter().map(dedup::mark).collect() };
-    let fresh = if marks.is_empty() { vec![true; events.len()] } else { claim(core, &topic, &marks).await };
-    let mut receipts: Vec<_> =
-        fresh.iter().map(|fresh| Receipt { position: None, duplicate: !fresh, deliver_at: None }).collect();
+    let mut receipts = if marks.is_empty() { vec![FRESH; events.len()] } else { claim(core, &topic, &marks).await };
 
     let mut now_marks = Vec::with_capacity(marks.len());
     let mut now_entries = Vec::with_capacity(events.len());
-    let mut now_slots = Vec::with_capacity(events.len());
     let mut later = Vec::new();
     let mut later_marks = Vec::new();
-    for (index, event) in events.into_iter().enumerate().filter(|(index, _)| fresh[*index]) {
+    let mut duplicates = 0;
+    let mut due = due.into_iter().peekable();
+    for (index, (event, receipt)) in events.into_iter().zip(&mut receipts).enumerate() {
+        let due = due.next_if(|(at, _)| *at == index).map(|(_, due)| due);
+        if receipt.duplicate {
+            duplicates += 1;
+            continue;
+        }
         let key = key::of(&event, spec.key.as_ref());
         let entry = Entry::new(event, key, now);
         let mark = marks.get(index);
-        match due[index] {
+        match due {
             None => {
                 now_marks.extend(mark);
                 now_entries.push(entry);
-                now_slots.push(index);
             }
             Some(due) => {
                 later_marks.extend(mark);
                 later.push((due, entry));
-                receipts[index].deliver_at = Some(due);
+                receipt.deliver_at = Some(due);
             }
         }
     }
-    let duplicates = fresh.iter().filter(|fresh| !**fresh).count() as u64;
     topic.duplicates.fetch_add(duplicates, Relaxed);
     if now_entries.is_empty() && later.is_empty() {
         return Ok(receipts);
     }
     let work = decide(Arc::clone(core), topic, now_entries, now_marks, later, later_marks);
     let positions = Finished { work: Some(Box::pin(work)), group: core.group.clone() }.await?;
-    for (slot, position) in now_slots.into_iter().zip(positions) {
-        receipts[slot].position = Some(position);
+    let appended = receipts.iter_mut().filter(|receipt| !receipt.duplicate && receipt.deliver_at.is_none());
+    for (receipt, position) in appended.zip(positions) {
+        receipt.position = Some(position);
     }
     Ok(receipts)
 }
 
-/// Which of the events are the first of their name; waits for those that are being written by others.
-async fn claim(core: &Core, topic: &Topic, marks: &[Mark]) -> Vec<bool> {
+/// The receipt of an event that nothing has become of yet.
+const FRESH: Receipt = Receipt { position: None, duplicate: false, deliver_at: None };
+
+/// Which of the events are the first of their name, as receipts that say so; waits for those that are being written by others.
+async fn claim(core: &Core, topic: &Topic, marks: &[Mark]) -> Vec<Receipt> {
     loop {
         let decided = topic.decided.notified();
         tokio::pin!(decided);
         {
             let mut dedup = topic.dedup.lock();
             let now = core.clock.now();
-            let mut fresh = Vec::with_capacity(marks.len());
-            let mut claimed: Vec<Mark> = Vec::with_capacity(marks.len());
+            let mut receipts: Vec<Receipt> = Vec::with_capacity(marks.len());
             let mut wait = false;
             for mark in marks {
                 let known = dedup.begin(*mark, now);
-                let own = known == Known::Pending && claimed.contains(mark);
-                wait |= known == Known::Pending && !own;
-                if known == Known::New {
-                    claimed.push(*mark);
-                }
-                fresh.push(known == Known::New);
+                // Twice in one request: the first of them is the one.
+                let is_claimed = || marks.iter().zip(&receipts).any(|(own, receipt)| own == mark && !receipt.duplicate);
+                wait |= known == Known::Pending && !is_claimed();
+                receipts.push(Receipt { duplicate: known != Known::New, ..FRESH });
             }
             if !wait {
-                return fresh;
+                return receipts;
             }
             // Two requests that hold a part and wait for the other's would wait for ever: take nothing, then try again.
-            dedup.failed(&claimed);
+            let claimed = marks.iter().zip(&receipts).filter(|(_, receipt)| !receipt.duplicate);
+            dedup.failed(claimed.map(|(mark, _)| mark));
             decided.as_mut().enable();
         }
         decided.await;
@@ -196,17 +201,13 @@ async fn decide(
     later_marks: Vec<Mark>,
 ) -> Result<Vec<Position>, PublishError> {
     let spec = topic.spec();
-    let mut pending = Pending { topic: &topic, marks: [marks.as_slice(), later_marks.as_slice()].concat() };
+    let mut pending = Pending { topic: &topic, now: &marks, later: &later_marks };
     if !later.is_empty() {
-        let mut batch = core.delayed.keep(topic.id, later).await?;
-        if !later_marks.is_empty() {
-            let at = core.clock.now();
-            batch.insert(&core.dedup, page_key(topic.id, at, fastrand::u64(..)), dedup::write_page(&later_marks, None));
-        }
-        core.store.commit(batch).await?;
-        core.delayed.wake();
+        // Boxed, so that publishing at once does not keep the room for it.
+        Box::pin(delay(&core, &topic, later, &later_marks)).await?;
         topic.dedup.lock().published(&later_marks, &[], core.clock.now());
-        pending.marks.retain(|mark| !later_marks.contains(mark));
+        pending.later = &[];
+        topic.decided.notify_waiters();
     }
     if entries.is_empty() {
         return Ok(Vec::new());
@@ -220,30 +221,43 @@ async fn decide(
             dedup.published(&marks, &positions, now);
             (dedup.take_page(), now)
         };
-        pending.marks.clear();
+        pending.now = &[];
         topic.decided.notify_waiters();
         if let Some(page) = page {
             let mut batch = Batch::new();
             batch.insert(&core.dedup, page_key(topic.id, now, fastrand::u64(..)), page);
             // Without it the restart reads more of the topic; the events stand.
-            let _ = core.store.write(batch).await;
+            let _ = Box::pin(core.store.write(batch)).await;
         }
     }
     Ok(positions)
 }
 
+/// Keeps events until their time, together with their marks.
+async fn delay(core: &Core, topic: &Topic, later: Vec<(Time, Entry)>, marks: &[Mark]) -> Result<(), PublishError> {
+    let mut batch = core.delayed.keep(topic.id, later).await?;
+    if !marks.is_empty() {
+        let at = core.clock.now();
+        batch.insert(&core.dedup, page_key(topic.id, at, fastrand::u64(..)), dedup::write_page(marks, None));
+    }
+    core.store.commit(batch).await?;
+    core.delayed.wake();
+    Ok(())
+}
+
 /// What is not decided when this is dropped has failed.
 struct Pending<'a> {
     topic: &'a Topic,
-    marks: Vec<Mark>,
+    now: &'a [Mark],
+    later: &'a [Mark],
 }
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        if !self.marks.is_empty() {
-            self.topic.dedup.lock().failed(&self.marks);
+        if !(self.now.is_empty() && self.later.is_empty()) {
+            self.topic.dedup.lock().failed(self.now.iter().chain(self.later));
+            self.topic.decided.notify_waiters();
         }
-        self.topic.decided.notify_waiters();
     }
 }
 

@@ -9,7 +9,7 @@ mod encode;
 pub mod value;
 
 pub(crate) use decode::within;
-pub use decode::{Decoded, Fill, Limits, decode, mode};
+pub use decode::{Decoded, Fill, Limits, decode, decode_as, mode};
 pub use encode::{batched, binary, structured};
 
 /// How events are put into a message.

@@ -18,7 +18,7 @@ fn headers(given: &[(&str, &str)]) -> HeaderMap {
     headers
 }
 
-fn fill() -> Fill {
+fn fill() -> Fill<'static> {
     Fill {
         id: "new".into(),
         source: "/parser".into(),

@@ -1,6 +1,6 @@
 //! Bodies: read within bounds of size, time and memory, and answered.
 
-use super::{Door, Refusal, patience::within};
+use super::{Door, Refusal, patience::Patience};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body::Body as _;
@@ -11,6 +11,23 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What is sent back: most answers are small and known, some have no end.
 pub(crate) type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Infallible>>;
+
+/// What comes with a request, and the timer of the connection that it comes by.
+pub(crate) struct Upload {
+    incoming: Incoming,
+    patience: Patience,
+}
+
+impl Upload {
+    pub(crate) fn new(incoming: Incoming, patience: Patience) -> Self {
+        Self { incoming, patience }
+    }
+
+    /// The body alone, for who waits for it in a way of its own.
+    pub(crate) fn into_incoming(self) -> Incoming {
+        self.incoming
+    }
+}
 
 /// An answer.
 pub(crate) type Response = http::Response<Body>;
@@ -54,14 +71,15 @@ impl Budget {
 }
 
 /// Reads a body of at most `limit` bytes. The share is to be kept for as long as the bytes are.
-pub(crate) async fn read(door: &Door, body: Incoming, limit: usize) -> Result<(Bytes, Share), Refusal> {
-    let expected = body.size_hint().exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+pub(crate) async fn read(door: &Door, body: Upload, limit: usize) -> Result<(Bytes, Share), Refusal> {
+    let Upload { incoming, patience } = body;
+    let expected = incoming.size_hint().exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     if expected.is_some_and(|bytes| bytes > limit) {
         return Err(Refusal::TooLarge { limit });
     }
     let share = door.budget.take(expected.unwrap_or(limit))?;
     let deadline = door.options.body_deadline;
-    let read = within(deadline, Limited::new(body, limit).collect());
+    let read = patience.within(deadline, Limited::new(incoming, limit).collect());
     match read.await {
         Ok(Ok(collected)) => {
             let bytes = collected.to_bytes();

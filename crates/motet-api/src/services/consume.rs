@@ -6,7 +6,7 @@
 
 use super::{
     Door, Refusal,
-    body::{self, Response},
+    body::{self, Response, Upload},
     lines::Lines,
     port::Leased,
     pull::{EVENTS_MAX, Settling, with_delivery},
@@ -66,12 +66,12 @@ struct Consuming {
     heard: Instant,
 }
 
-pub(crate) fn post(door: &Arc<Door>, name: &str, request: Request<Incoming>) -> Result<Response, Refusal> {
+pub(crate) fn post(door: &Arc<Door>, name: &str, request: Request<Upload>) -> Result<Response, Refusal> {
     let consuming = Consuming {
         door: Arc::clone(door),
         name: name.into(),
         max: count(&request, "max", 64, EVENTS_MAX)?,
-        body: Some(request.into_body()),
+        body: Some(request.into_body().into_incoming()),
         lines: Lines::new(LINE_BYTES_MAX),
         fetching: None,
         settling: FuturesUnordered::new(),

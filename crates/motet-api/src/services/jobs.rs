@@ -16,14 +16,13 @@
 
 use super::{
     Door, Refusal,
-    body::{self, Response},
+    body::{self, Response, Upload},
     port::jobs::{JobAnswer, JobRequest, Jobs},
     route::parameter,
 };
 use crate::wire::jobs::Job;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
-use hyper::body::Incoming;
 use jiff::Timestamp;
 use motet_kernel::quantity;
 use std::{sync::Arc, time::Duration};
@@ -86,7 +85,7 @@ const KEPT_OF_ANSWER: [&str; 7] = [
 ];
 
 /// Which function a request below `/jobs/` belongs to. `rest` is the path behind that.
-pub(crate) async fn answer(door: &Arc<Door>, rest: &str, request: Request<Incoming>) -> Result<Response, Refusal> {
+pub(crate) async fn answer(door: &Arc<Door>, rest: &str, request: Request<Upload>) -> Result<Response, Refusal> {
     let Some(jobs) = door.jobs.clone() else {
         return Err(Refusal::NoSuchPath { detail: "there are no jobs here".to_owned(), allow: None });
     };
@@ -150,7 +149,7 @@ async fn post(
     jobs: &dyn Jobs,
     service: &str,
     path: &str,
-    request: Request<Incoming>,
+    request: Request<Upload>,
 ) -> Result<Response, Refusal> {
     let limit = jobs.admit(service)?;
     let path = path_of(path, request.uri())?;
@@ -167,7 +166,7 @@ async fn post(
     Ok(response)
 }
 
-async fn complete(door: &Door, jobs: &dyn Jobs, id: &str, request: Request<Incoming>) -> Result<Response, Refusal> {
+async fn complete(door: &Door, jobs: &dyn Jobs, id: &str, request: Request<Upload>) -> Result<Response, Refusal> {
     let status = match parameter(&request, "status")? {
         None => 200,
         Some(text) => text.parse().map_err(|_| Refusal::Unreadable(format!("`status` is `{text}`, and no status")))?,
@@ -178,7 +177,7 @@ async fn complete(door: &Door, jobs: &dyn Jobs, id: &str, request: Request<Incom
     Ok(shown(StatusCode::OK, &jobs.complete(id, JobAnswer { status, headers, body }).await?))
 }
 
-async fn waited(door: &Door, jobs: &dyn Jobs, id: &str, request: &Request<Incoming>) -> Result<Job, Refusal> {
+async fn waited(door: &Door, jobs: &dyn Jobs, id: &str, request: &Request<Upload>) -> Result<Job, Refusal> {
     let wait = wait_of(parameter(request, "wait")?.as_deref())?;
     tokio::select! {
         job = jobs.job(id, wait) => job,

@@ -1,8 +1,8 @@
 //! Waiting for what mostly comes at once: timers that cost nothing when it does.
 //!
 //! A server that bounds every wait makes two timers for each request: one for its head, one for its body. On a connection that is busy both
-//! are made and dropped within microseconds, and each is an entry in a wheel that all threads share. Here the timer for heads stays in the wheel
-//! from request to request and is moved only when it rings too early, and a body gets a timer only if it did not come with its head.
+//! are made and dropped within microseconds, and each is an entry in a wheel that all threads share. Here one timer stays in the wheel from
+//! wait to wait, and is moved only when it rings too early.
 
 use std::{
     future::{Future, poll_fn},
@@ -11,32 +11,13 @@ use std::{
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
-use tokio::time::{Sleep, error::Elapsed, sleep_until, timeout};
+use tokio::time::{Sleep, sleep_until};
 
-/// How often something is asked for again before a timer is made. A body that came with its head is handed over in the connection's next turn, and
-/// its end in the one after it.
-const TURNS: usize = 2;
+/// It took too long.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Late;
 
-/// Waits for something that is probably there, `limit` at most.
-pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
-    let mut future = pin!(future);
-    let mut turns = 0;
-    let there = poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending if turns < TURNS => {
-            turns += 1;
-            context.waker().wake_by_ref();
-            Poll::Pending
-        }
-        Poll::Pending => Poll::Ready(None),
-    });
-    match there.await {
-        Some(output) => Ok(output),
-        None => timeout(limit, future).await,
-    }
-}
-
-/// The timer of one connection, for hyper.
+/// The timer of one connection, for hyper and for its bodies.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Patience {
     /// What the last wait left behind.
@@ -52,8 +33,25 @@ struct Wait {
 }
 
 impl Patience {
-    fn spare(&self) -> Option<Pin<Box<Sleep>>> {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Waits for something that is probably there, `limit` at most.
+    pub(crate) async fn within<F: Future>(&self, limit: Duration, future: F) -> Result<F::Output, Late> {
+        let mut future = pin!(future);
+        let mut wait: Option<Wait> = None;
+        poll_fn(|context| match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => {
+                let wait = wait.get_or_insert_with(|| self.until(tokio::time::Instant::now() + limit));
+                Pin::new(wait).poll(context).map(|()| Err(Late))
+            }
+        })
+        .await
+    }
+
+    fn until(&self, until: tokio::time::Instant) -> Wait {
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // One that would ring too late is of no use.
+        let spare = spare.filter(|sleep| sleep.deadline() <= until);
+        Wait { sleep: Some(spare.unwrap_or_else(|| Box::pin(sleep_until(until)))), until, patience: self.clone() }
     }
 }
 
@@ -63,11 +61,7 @@ impl hyper::rt::Timer for Patience {
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        let until = tokio::time::Instant::from_std(deadline);
-        // One that would ring too late is of no use.
-        let spare = self.spare().filter(|sleep| sleep.deadline() <= until);
-        let sleep = spare.unwrap_or_else(|| Box::pin(sleep_until(until)));
-        Box::pin(Wait { sleep: Some(sleep), until, patience: self.clone() })
+        Box::pin(self.until(tokio::time::Instant::from_std(deadline)))
     }
 
     fn now(&self) -> Instant {
@@ -109,7 +103,7 @@ mod tests {
         let patience = Patience::default();
         let begun = tokio::time::Instant::now();
         let first = patience.sleep(Duration::from_secs(10));
-        assert!(timeout(Duration::from_secs(7), first).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_secs(7), first).await.is_err());
         patience.sleep(Duration::from_secs(10)).await;
         let taken = begun.elapsed();
         assert!(taken >= Duration::from_secs(17) && taken < Duration::from_secs(18), "{taken:?}");
@@ -127,12 +121,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_does_not_come_is_given_up_and_what_comes_late_is_taken() {
         let limit = Duration::from_secs(5);
-        assert!(within(limit, std::future::pending::<()>()).await.is_err());
-        assert_eq!(within(limit, async { 1 }).await.ok(), Some(1));
+        let patience = Patience::default();
+        // With a timer that is in the wheel already, too.
+        for _ in 0..2 {
+            let begun = tokio::time::Instant::now();
+            assert_eq!(patience.within(limit, std::future::pending::<()>()).await, Err(Late));
+            assert!(begun.elapsed() >= limit && begun.elapsed() < limit * 2);
+        }
+        assert_eq!(patience.within(limit, async { 1 }).await, Ok(1));
         let late = async {
             tokio::time::sleep(Duration::from_secs(4)).await;
             2
         };
-        assert_eq!(within(limit, late).await.ok(), Some(2));
+        assert_eq!(patience.within(limit, late).await, Ok(2));
     }
 }

@@ -2,51 +2,72 @@
 
 use super::{
     Door, Refusal,
-    body::{self, Response},
+    body::{self, Response, Upload},
     port::{Admitted, Receipt},
     route::parameter,
 };
 use http::{HeaderMap, Request, StatusCode, header};
-use hyper::body::Incoming;
 use jiff::Timestamp;
 use motet_cloudevents::{
-    DecodeError, Event,
+    DecodeError,
     http::{self as codec, Fill, Limits, Mode},
 };
 use motet_kernel::quantity;
+use std::io::Write as _;
 
 /// What the JSON format and base64 add to an event at most, roughly.
 const ENVELOPE: usize = 16 * 1024;
 
-pub(crate) async fn post(door: &Door, topic: &str, request: Request<Incoming>) -> Result<Response, Refusal> {
+/// Looks at the head, and goes on with the body if there is nothing wrong with it.
+pub(crate) fn post<'a>(
+    door: &'a Door,
+    topic: &'a str,
+    request: Request<Upload>,
+) -> Result<impl Future<Output = Result<Response, Refusal>> + 'a, Refusal> {
     let admitted = door.events.admit(topic)?;
     let later = later(&request)?;
     let (head, body) = request.into_parts();
     refuse_encodings(&head.headers)?;
-    let limit = match codec::mode(&head.headers)? {
+    let mode = codec::mode(&head.headers)?;
+    Ok(publish(door, topic, admitted, later, mode, head.headers, body))
+}
+
+async fn publish(
+    door: &Door,
+    topic: &str,
+    admitted: Admitted,
+    later: Option<(&'static str, String)>,
+    mode: Mode,
+    headers: HeaderMap,
+    body: Upload,
+) -> Result<Response, Refusal> {
+    let limit = match mode {
         Mode::Batched => door.options.batch_bytes,
         Mode::Structured => line_bytes(&admitted),
         Mode::Binary | Mode::Plain => admitted.event_bytes,
     };
     let (body, share) = body::read(door, body, limit).await?;
     let limits = Limits { event_bytes: admitted.event_bytes, batch_events: door.options.batch_events };
-    let mut events = codec::decode(&head.headers, &body, &limits, || fill(door, topic, &admitted))?.into_vec();
+    let events = codec::decode_as(mode, &headers, &body, &limits, || fill(door, topic, &admitted))?;
+    // From here on only the broker holds the data: once that is written somewhere, the connection's buffer is its own again.
+    drop((headers, body));
+    let mut events = events.into_vec();
     if let Some((name, text)) = &later {
         for event in &mut events {
             *event = event.edit().extension(*name, text).build().map_err(DecodeError::from)?;
         }
     }
-    let ids: Vec<Event> = events.clone();
+    let ids: Vec<String> = events.iter().map(|event| event.id().to_owned()).collect();
     let receipts = if events.is_empty() { Vec::new() } else { door.events.publish(topic, events).await? };
     drop(share);
     let mut out = Vec::with_capacity(64 * receipts.len() + 16);
     out.extend_from_slice(b"{\"receipts\":[");
-    for (index, (event, receipt)) in ids.iter().zip(&receipts).enumerate() {
+    for (index, (id, receipt)) in ids.iter().zip(&receipts).enumerate() {
         if index > 0 {
             out.push(b',');
         }
         out.push(b'{');
-        write_receipt(event, *receipt, &mut out);
+        write_receipt(id, *receipt, &mut out);
         out.push(b'}');
     }
     out.extend_from_slice(b"]}");
@@ -59,30 +80,30 @@ pub(crate) fn line_bytes(admitted: &Admitted) -> usize {
 }
 
 /// Appends the members of a receipt.
-pub(crate) fn write_receipt(event: &Event, receipt: Receipt, out: &mut Vec<u8>) {
+pub(crate) fn write_receipt(id: &str, receipt: Receipt, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\"id\":");
-    // A text can always be written, and to memory.
-    let _ = serde_json::to_writer(&mut *out, event.id());
+    // A text can always be written, and to memory. So can what follows.
+    let _ = serde_json::to_writer(&mut *out, id);
     if let Some(position) = receipt.position {
-        out.extend_from_slice(format!(",\"position\":{position}").as_bytes());
+        let _ = write!(out, ",\"position\":{position}");
     }
     if receipt.duplicate {
         out.extend_from_slice(b",\"duplicate\":true");
     }
     let at = receipt.deliver_at_ms.and_then(|ms| i64::try_from(ms).ok());
     if let Some(at) = at.and_then(|ms| Timestamp::from_millisecond(ms).ok()) {
-        out.extend_from_slice(format!(",\"deliverat\":\"{at}\"").as_bytes());
+        let _ = write!(out, ",\"deliverat\":\"{at}\"");
     }
 }
 
 /// What events that come without attributes get.
-fn fill(door: &Door, topic: &str, admitted: &Admitted) -> Fill {
+fn fill<'a>(door: &Door, topic: &'a str, admitted: &'a Admitted) -> Fill<'a> {
     let now = Timestamp::now();
     Fill {
-        id: door.ids.next(now).to_string(),
-        source: admitted.source.to_string(),
-        ty: topic.to_owned(),
-        time: now.to_string(),
+        id: door.ids.next(now).to_string().into(),
+        source: (&*admitted.source).into(),
+        ty: topic.into(),
+        time: now.to_string().into(),
     }
 }
 
@@ -99,7 +120,7 @@ fn refuse_encodings(headers: &HeaderMap) -> Result<(), Refusal> {
 
 /// Gives events the attribute that says when they are to be published: `?delay=10m` or `?deliverat=2026-01-31T12:00:00Z`, which is easier to write than
 /// an attribute where there is no event around the data.
-fn later(request: &Request<Incoming>) -> Result<Option<(&'static str, String)>, Refusal> {
+fn later(request: &Request<Upload>) -> Result<Option<(&'static str, String)>, Refusal> {
     if request.uri().query().is_none() {
         return Ok(None);
     }

@@ -5,12 +5,11 @@
 
 use super::{
     Door, Refusal,
-    body::{self, Response},
+    body::{self, Response, Upload},
     port::{Leased, Settle},
     route::{count, parameter},
 };
 use http::{Request, StatusCode};
-use hyper::body::Incoming;
 use motet_cloudevents::{Value, json, media};
 use motet_kernel::quantity;
 use serde::Deserialize;
@@ -25,7 +24,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 /// The largest body that settles something.
 const SETTLE_BYTES_MAX: usize = 256 * 1024;
 
-pub(crate) async fn next(door: &Door, name: &str, request: &Request<Incoming>) -> Result<Response, Refusal> {
+pub(crate) async fn next(door: &Door, name: &str, request: &Request<Upload>) -> Result<Response, Refusal> {
     let max = count(request, "max", 1, EVENTS_MAX)?;
     let wait = match parameter(request, "wait")? {
         Some(text) => duration("wait", &text)?.min(WAIT_MAX),
@@ -97,12 +96,7 @@ impl Settling {
     }
 }
 
-pub(crate) async fn settle(
-    door: &Door,
-    name: &str,
-    verb: &str,
-    request: Request<Incoming>,
-) -> Result<Response, Refusal> {
+pub(crate) async fn settle(door: &Door, name: &str, verb: &str, request: Request<Upload>) -> Result<Response, Refusal> {
     let token = parameter(&request, "token")?.map(std::borrow::Cow::into_owned);
     let by = parameter(&request, "by")?.map(std::borrow::Cow::into_owned);
     let (body, _share) = body::read(door, request.into_body(), SETTLE_BYTES_MAX).await?;

@@ -1,27 +1,31 @@
 //! Which function a request belongs to.
 
-use super::{Door, Refusal, body::Response, consume, jobs, publish, pull, stream, watch};
+use super::{
+    Door, Refusal,
+    body::{Response, Upload},
+    consume, jobs, publish, pull, stream, watch,
+};
 use http::{HeaderMap, Method, Request, header};
-use hyper::body::Incoming;
 use motet_cloudevents::http::value;
 use std::{borrow::Cow, convert::Infallible, sync::Arc};
 
 /// Answers a request, with a problem document if it is refused.
-pub(crate) async fn answer(door: Arc<Door>, request: Request<Incoming>) -> Result<Response, Infallible> {
+pub(crate) async fn answer(door: Arc<Door>, request: Request<Upload>) -> Result<Response, Infallible> {
     Ok(find(&door, request).await.unwrap_or_else(Refusal::into_response))
 }
 
-async fn find(door: &Arc<Door>, request: Request<Incoming>) -> Result<Response, Refusal> {
+async fn find(door: &Arc<Door>, request: Request<Upload>) -> Result<Response, Refusal> {
     refuse_browsers(request.headers())?;
-    let uri = request.uri().clone();
-    if let Some(rest) = uri.path().strip_prefix("/jobs/") {
+    // Copied, because a URI is a piece of the connection's buffer, which this request is not to hold for longer than it reads.
+    let given: Box<str> = request.uri().path().into();
+    if let Some(rest) = given.strip_prefix("/jobs/") {
         return Box::pin(jobs::answer(door, rest, request)).await;
     }
-    let mut segments = uri.path().trim_start_matches('/').split('/');
+    let mut segments = given.trim_start_matches('/').split('/');
     let path = [segments.next(), segments.next(), segments.next(), segments.next()];
     let (get, post) = (request.method() == Method::GET, request.method() == Method::POST);
     match path {
-        [Some("topics"), Some(topic), None, None] if post => publish::post(door, topic, request).await,
+        [Some("topics"), Some(topic), None, None] if post => publish::post(door, topic, request)?.await,
         [Some("topics"), Some(topic), Some("stream"), None] if post => stream::post(door, topic, request),
         [Some("topics"), Some(topic), Some("watch"), None] if get => watch::get(door, topic, &request).await,
         [Some("subscriptions"), Some(name), Some("next"), None] if get => pull::next(door, name, &request).await,
@@ -29,7 +33,7 @@ async fn find(door: &Arc<Door>, request: Request<Incoming>) -> Result<Response, 
         [Some("subscriptions"), Some(name), Some(verb @ ("ack" | "nack" | "extend")), None] if post => {
             pull::settle(door, name, verb, request).await
         }
-        _ => Err(no_such_path(path, uri.path())),
+        _ => Err(no_such_path(path, &given)),
     }
 }
 
@@ -63,7 +67,7 @@ fn refuse_browsers(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// The value of a parameter of the query. Escapes are undone.
-pub(crate) fn parameter<'a>(request: &'a Request<Incoming>, name: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
+pub(crate) fn parameter<'a>(request: &'a Request<Upload>, name: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
     let pairs = request.uri().query().unwrap_or_default().split('&');
     let given = pairs.filter_map(|pair| pair.split_once('=')).find_map(|(own, value)| (own == name).then_some(value));
     let decoded = given.map(|given| value::decode(name, given.as_bytes()));
@@ -71,7 +75,7 @@ pub(crate) fn parameter<'a>(request: &'a Request<Incoming>, name: &str) -> Resul
 }
 
 /// A number in the query, not more than `most`.
-pub(crate) fn count(request: &Request<Incoming>, name: &str, default: usize, most: usize) -> Result<usize, Refusal> {
+pub(crate) fn count(request: &Request<Upload>, name: &str, default: usize, most: usize) -> Result<usize, Refusal> {
     let Some(text) = parameter(request, name)? else { return Ok(default) };
     match text.parse::<usize>() {
         Ok(number) if number > 0 => Ok(number.min(most)),

@@ -7,7 +7,7 @@
 
 use super::{
     Door, Refusal,
-    body::{self, Response, Share},
+    body::{self, Response, Share, Upload},
     lines::Lines,
     port::{Admitted, Receipt},
     publish::{line_bytes, write_receipt},
@@ -57,7 +57,7 @@ struct Publishing {
     is_each: bool,
 }
 
-pub(crate) fn post(door: &Arc<Door>, topic: &str, request: Request<Incoming>) -> Result<Response, Refusal> {
+pub(crate) fn post(door: &Arc<Door>, topic: &str, request: Request<Upload>) -> Result<Response, Refusal> {
     let admitted = door.events.admit(topic)?;
     let is_each = match parameter(&request, "receipts")?.as_deref() {
         None | Some("sum") => false,
@@ -69,7 +69,7 @@ pub(crate) fn post(door: &Arc<Door>, topic: &str, request: Request<Incoming>) ->
         topic: topic.into(),
         lines: Lines::new(line_bytes(&admitted)),
         admitted,
-        body: Some(request.into_body()),
+        body: Some(request.into_body().into_incoming()),
         in_flight: FuturesOrdered::new(),
         answered: 0,
         is_each,
@@ -157,7 +157,7 @@ impl Publishing {
                     let Some(receipt) = receipts.next() else { continue };
                     if self.is_each || receipt.duplicate {
                         out.extend_from_slice(format!("{{\"line\":{number},").as_bytes());
-                        write_receipt(event, *receipt, out);
+                        write_receipt(event.id(), *receipt, out);
                         out.extend_from_slice(b"}\n");
                     }
                 }

@@ -3,7 +3,7 @@
 
 use super::{
     Door, Refusal,
-    body::{self, Response},
+    body::{self, Response, Upload},
     port::{From, Seen},
     route::parameter,
 };
@@ -13,7 +13,6 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use http::Request;
-use hyper::body::Incoming;
 use motet_cloudevents::{Filter, json};
 use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -21,7 +20,7 @@ use tokio::time::timeout;
 /// How often something is sent when there is nothing to say, so that both sides know that the other is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-pub(crate) async fn get(door: &Arc<Door>, topic: &str, request: &Request<Incoming>) -> Result<Response, Refusal> {
+pub(crate) async fn get(door: &Arc<Door>, topic: &str, request: &Request<Upload>) -> Result<Response, Refusal> {
     let filter = parameter(request, "filter")?.map(|text| Filter::sql(&text)).transpose()?;
     let seen = door.events.watch(topic, from(request)?).await?;
     let watching = Watching { door: Arc::clone(door), seen, filter };
@@ -33,7 +32,7 @@ pub(crate) async fn get(door: &Arc<Door>, topic: &str, request: &Request<Incomin
 }
 
 /// Behind the last event that a client has seen, if it says so; else where `from` says; else with what is published from now on.
-fn from(request: &Request<Incoming>) -> Result<From, Refusal> {
+fn from(request: &Request<Upload>) -> Result<From, Refusal> {
     let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok());
     if let Some(position) = last.and_then(|id| id.parse::<u64>().ok()) {
         return Ok(From::Position(position.saturating_add(1)));

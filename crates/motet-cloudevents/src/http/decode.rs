@@ -11,6 +11,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::borrow::Cow;
 
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
 /// What is taken at most. Whoever reads the body bounds it before: these are about what is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -29,15 +33,15 @@ impl Default for Limits {
 
 /// What is filled in when a message carries data and no event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fill {
+pub struct Fill<'a> {
     /// An `id` that nobody else has.
-    pub id: String,
+    pub id: Cow<'a, str>,
     /// Who sent it.
-    pub source: String,
+    pub source: Cow<'a, str>,
     /// What kind of thing happened.
-    pub ty: String,
+    pub ty: Cow<'a, str>,
     /// When it came (RFC 3339).
-    pub time: String,
+    pub time: Cow<'a, str>,
 }
 
 /// The events of a message.
@@ -74,7 +78,7 @@ pub fn mode(headers: &HeaderMap) -> Result<Mode, DecodeError> {
     let is_event = essence.get(..23).is_some_and(|start| start.eq_ignore_ascii_case("application/cloudevents"));
     if !is_event {
         let is_given =
-            ["ce-id", "ce-source", "ce-type", "ce-specversion"].iter().any(|&name| headers.contains_key(name));
+            headers.keys().any(|name| matches!(name.as_str(), "ce-id" | "ce-source" | "ce-type" | "ce-specversion"));
         return Ok(if is_given { Mode::Binary } else { Mode::Plain });
     }
     let refuse = |reason| Err(DecodeError::Format { content_type: shortened(content_type), reason });
@@ -91,13 +95,24 @@ pub fn mode(headers: &HeaderMap) -> Result<Mode, DecodeError> {
 }
 
 /// Takes a message for what it is. `fill` is asked when it carries data and no event.
-pub fn decode(
+pub fn decode<'f>(
     headers: &HeaderMap,
     body: &Bytes,
     limits: &Limits,
-    fill: impl FnOnce() -> Fill,
+    fill: impl FnOnce() -> Fill<'f>,
 ) -> Result<Decoded, DecodeError> {
-    match mode(headers)? {
+    decode_as(mode(headers)?, headers, body, limits, fill)
+}
+
+/// The same, for who has asked for the [`mode`] already.
+pub fn decode_as<'f>(
+    mode: Mode,
+    headers: &HeaderMap,
+    body: &Bytes,
+    limits: &Limits,
+    fill: impl FnOnce() -> Fill<'f>,
+) -> Result<Decoded, DecodeError> {
+    match mode {
         Mode::Binary => binary(headers, body, limits).map(Decoded::One),
         Mode::Plain => plain(headers, body, limits, fill()).map(Decoded::One),
         Mode::Structured => json::read(body, limits).map(Decoded::One),
@@ -117,17 +132,17 @@ fn binary(headers: &HeaderMap, body: &Bytes, limits: &Limits) -> Result<Event, D
     finish(headers, builder, body, limits)
 }
 
-fn plain(headers: &HeaderMap, body: &Bytes, limits: &Limits, fill: Fill) -> Result<Event, DecodeError> {
+fn plain<'a>(headers: &'a HeaderMap, body: &Bytes, limits: &Limits, fill: Fill<'a>) -> Result<Event, DecodeError> {
     within(body.len(), limits)?;
-    let mut id = Cow::Owned(fill.id);
-    if let Some(key) = headers.get("idempotency-key") {
-        id = value::decode("idempotency-key", key.as_bytes())?;
+    let mut id = fill.id;
+    if let Some(key) = headers.get(&IDEMPOTENCY_KEY) {
+        id = value::decode(IDEMPOTENCY_KEY.as_str(), key.as_bytes())?;
     }
     let builder = Builder::default().id(id).source(fill.source).ty(fill.ty).time(fill.time);
     // The four attributes that every event has are not among these, or it would not be taken for plain.
     let mut builder = attributes(headers, builder, &mut None)?;
-    for name in ["traceparent", "tracestate"] {
-        let given = headers.get(name).and_then(|given| given.to_str().ok());
+    for (name, header) in [("traceparent", TRACEPARENT), ("tracestate", TRACESTATE)] {
+        let given = headers.get(&header).and_then(|given| given.to_str().ok());
         if let Some(given) = given.filter(|_| !builder.has(name)) {
             builder = builder.extension_new(name, Cow::Borrowed(given));
         }
@@ -184,12 +199,10 @@ fn finish<'a>(
 }
 
 fn content_type(headers: &HeaderMap) -> Result<Option<&str>, DecodeError> {
-    let text = |value: &HeaderValue| value.to_str().map(str::len).is_ok();
-    match headers.get(header::CONTENT_TYPE) {
-        None => Ok(None),
-        Some(value) if value.is_empty() => Ok(None),
-        Some(value) if text(value) => Ok(value.to_str().ok()),
-        Some(_) => {
+    match headers.get(header::CONTENT_TYPE).map(HeaderValue::to_str) {
+        None | Some(Ok("")) => Ok(None),
+        Some(Ok(value)) => Ok(Some(value)),
+        Some(Err(_)) => {
             Err(DecodeError::Header { header: "content-type".to_owned(), reason: "it holds characters beyond ASCII" })
         }
     }
