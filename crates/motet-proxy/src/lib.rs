@@ -16,7 +16,7 @@
 //! [`stats`] (counters);
 //! inside: `worker` (one event loop), `listener`, `lane` (an edge as a worker sees it), `door` (what its workers share), `pool` (an instance and
 //! its connections), `stack` and `stage` (the way of a request), `breaker`, `budget`, `bulkhead`, `adaptive`, `rate` (what the stages remember),
-//! `body`, `flight` (what ends with an answer), `rescue`, `headers`, `grpc`, `trace_context`, `load`, `bind`, `holder`, `net` (the network, which
+//! `body`, `flight` (what ends with an answer), `farewell` (how connections are closed), `rescue`, `headers`, `grpc`, `trace_context`, `load`, `bind`, `holder`, `net` (the network, which
 //! tests may simulate).
 //!
 //! ```
@@ -44,6 +44,7 @@ mod bulkhead;
 pub mod config;
 mod door;
 pub mod error;
+mod farewell;
 pub mod fault;
 mod flight;
 #[cfg(any(test, feature = "fuzzing"))]

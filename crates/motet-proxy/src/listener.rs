@@ -5,6 +5,7 @@
 
 use crate::{
     config::Config,
+    farewell::Polite,
     gateway::connection,
     net::{self, Bound, TcpListener, TcpStream},
     stack,
@@ -141,7 +142,6 @@ async fn serve(arrival: Arrival, mut stream: TcpStream) -> Result<(), Failure> {
         // Browsers open connections in advance: those must not hold up the end.
         () = listener.closing.cancelled() => return Ok(()),
     };
-    let io = TokioIo::new(stream);
     let service = service_fn(move |request| {
         let arrival = arrival.clone();
         // Boxed, because hyper moves it about and keeps room for one as long as the connection lives.
@@ -154,7 +154,7 @@ async fn serve(arrival: Arrival, mut stream: TcpStream) -> Result<(), Failure> {
             .adaptive_window(true)
             .max_header_list_size(u32::try_from(listener.config.head_size_max).unwrap_or(u32::MAX))
             .keep_alive_interval(idle_max);
-        let connection = builder.serve_connection(io, service);
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
         let closing = listener.closing.cancelled();
         until_closing(&listener, connection, closing, |connection| connection.graceful_shutdown()).await
     } else {
@@ -164,7 +164,7 @@ async fn serve(arrival: Arrival, mut stream: TcpStream) -> Result<(), Failure> {
             .header_read_timeout(idle_max)
             .max_header_size(listener.config.head_size_max)
             .max_buf_size(listener.config.head_size_max.max(64 * 1024));
-        let connection = builder.serve_connection(io, service).with_upgrades();
+        let connection = builder.serve_connection(TokioIo::new(Polite::new(stream)), service).with_upgrades();
         let closing = listener.closing.cancelled();
         until_closing(&listener, connection, closing, |connection| connection.graceful_shutdown()).await
     }

@@ -3,10 +3,10 @@
 //!
 //! What a connection is doing is known from two sides, and kept in its [`Pulse`]: bytes come in here, requests begin and end in the service.
 //!
-//! It closes as RFC 9112, section 9.6, asks: what is refused in the middle of an upload still reads for a moment after it has said so.
-//! Closed at once, the rest of the upload would make the operating system reset the connection, and the answer would be lost on its way.
+//! It always takes its time to close ([`crate::farewell`]): callers from outside are far away, and what they send is seldom there already.
 
 use super::limits::GatewayLimits;
+use crate::farewell::Farewell;
 use parking_lot::Mutex;
 use std::{
     future::Future,
@@ -121,14 +121,10 @@ pub(crate) struct Wire<S> {
 
 enum Closing {
     No,
-    /// Everything has been said; what still comes is thrown away until then, up to so many bytes.
-    Lingers(Pin<Box<Sleep>>, usize),
+    /// Everything has been said; what still comes is thrown away.
+    Lingers(Farewell),
     Done,
 }
-
-/// How long a closed connection is read from, and how much.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_MAX: usize = 8 * 1024 * 1024;
 
 impl<S> Wire<S> {
     pub(crate) fn new(stream: S, pulse: Arc<Pulse>, stalled: Duration, late: Arc<[u8]>) -> Self {
@@ -232,23 +228,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
                 Closing::No => {
                     let shut = Pin::new(&mut this.stream).poll_shutdown(cx);
                     ready!(this.poll_stalled(cx, shut))?;
-                    this.closing = Closing::Lingers(Box::pin(sleep_until(Instant::now() + LINGER)), LINGER_MAX);
+                    this.closing = Closing::Lingers(Farewell::new());
                 }
-                Closing::Lingers(timer, left) => {
-                    let mut scratch = [0; 8192];
-                    let mut buffer = ReadBuf::new(&mut scratch);
-                    let read = match Pin::new(&mut this.stream).poll_read(cx, &mut buffer) {
-                        Poll::Ready(Ok(())) => buffer.filled().len(),
-                        Poll::Ready(Err(_)) => 0,
-                        Poll::Pending => {
-                            ready!(timer.as_mut().poll(cx));
-                            0
-                        }
-                    };
-                    *left = left.saturating_sub(read);
-                    if read == 0 || *left == 0 {
-                        this.closing = Closing::Done;
-                    }
+                Closing::Lingers(farewell) => {
+                    ready!(farewell.poll(&mut this.stream, cx));
+                    this.closing = Closing::Done;
                 }
             }
         }
