@@ -327,7 +327,7 @@ impl Committer {
         }
         let begun = Instant::now();
         while self.shared.db.write_buffer_size() > most * BEHIND && begun.elapsed() < BEHIND_WAIT {
-            std::thread::sleep(BEHIND_LOOK);
+            std::thread::park_timeout(BEHIND_LOOK);
         }
     }
 }
