@@ -27,8 +27,8 @@ const LOOK_AFTER_BYTES: u64 = 32 << 20;
 /// After so many bytes the unflushed ones are added up.
 const FLUSH_CHECK_BYTES: u64 = 1 << 20;
 
-/// More unflushed bytes than may be, times this, are waited for: whoever flushes is slower than those who write.
-const BEHIND: u64 = 2;
+/// More parts of memory than this that are full and not in tables yet are waited for: whoever flushes is slower than those who write.
+const BEHIND: usize = 4;
 const BEHIND_LOOK: Duration = Duration::from_millis(1);
 /// And no longer than this: then the disk stands still, and that is seen elsewhere.
 const BEHIND_WAIT: Duration = Duration::from_secs(5);
@@ -318,15 +318,15 @@ impl Committer {
         self.bytes_since_flush_check = 0;
         let keyspaces = self.shared.keyspaces.lock().clone();
         let total: u64 = keyspaces.iter().map(Keyspace::unflushed_bytes).sum();
-        let most = self.shared.options.unflushed_max_bytes;
-        if total > most
+        if total > self.shared.options.unflushed_max_bytes
             && let Some(largest) = keyspaces.iter().max_by_key(|keyspace| keyspace.unflushed_bytes())
             && let Err(error) = largest.tree.rotate_memtable()
         {
             self.poison(&error);
         }
         let begun = Instant::now();
-        while self.shared.db.write_buffer_size() > most * BEHIND && begun.elapsed() < BEHIND_WAIT {
+        let full = || keyspaces.iter().map(Keyspace::full_parts).sum::<usize>();
+        while full() > BEHIND && begun.elapsed() < BEHIND_WAIT {
             std::thread::park_timeout(BEHIND_LOOK);
         }
     }

@@ -124,6 +124,11 @@ impl Keyspace {
         self.tree.tree.active_memtable().size()
     }
 
+    /// How many parts of memory are full and wait to become tables.
+    pub(crate) fn full_parts(&self) -> usize {
+        self.tree.tree.sealed_memtable_count()
+    }
+
     fn trouble(&self, error: &fjall::Error) -> ReadError {
         ReadError { keyspace: self.name.clone(), reason: error.to_string().into() }
     }
