@@ -11,7 +11,7 @@ use super::{
     topic::Topic,
 };
 use motet_broker::{Limits, Stored};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// What one request asks for at most.
@@ -21,6 +21,10 @@ const PORTION_BYTES: usize = 8 << 20;
 const ATTEMPTS: u32 = 2;
 /// … and so many are.
 const ONE_BY_ONE: usize = 64;
+/// A server says for a moment that nothing is there although it has acknowledged it: a consumer hears of a message after its publisher does. So it
+/// is asked so often, with a pause that doubles. Where nothing is there for good (the last messages were deleted), this is what it costs.
+const LOOKS: u32 = 6;
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// What stands at `from` or behind it, in order, up to the limits.
 pub(super) async fn read(
@@ -31,7 +35,7 @@ pub(super) async fn read(
     until: Instant,
 ) -> Result<Vec<Stored>, Arc<str>> {
     let mut found = Vec::new();
-    let (mut at, mut bytes, mut failures) = (from, 0_usize, 0);
+    let (mut at, mut bytes, mut failures, mut looks) = (from, 0_usize, 0, 0);
     while found.len() < limits.items && bytes < limits.bytes {
         let items = (limits.items - found.len()).min(PORTION_ITEMS);
         let portion = Portion { items, bytes: Some((limits.bytes - bytes).min(PORTION_BYTES)) };
@@ -44,7 +48,14 @@ pub(super) async fn read(
         }
         match end {
             Ok(End::Filled) => {}
-            Ok(End::Drained) => break,
+            Ok(End::Drained) => {
+                let is_said_to_be_there = found.is_empty() && topic.sequence(*topic.head().borrow()) > at;
+                if !is_said_to_be_there || looks == LOOKS || Instant::now() >= until {
+                    break;
+                }
+                tokio::time::sleep(LOOK_AGAIN * 2_u32.pow(looks)).await;
+                looks += 1;
+            }
             // A portion ends where its bytes do; there is more where they were fewer than what may still be read.
             Ok(End::TooLarge) if portion.bytes == Some(PORTION_BYTES) => {}
             Ok(End::TooLarge) => break,
