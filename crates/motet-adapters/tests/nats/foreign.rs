@@ -174,7 +174,10 @@ async fn what_stands_in_a_stream_is_read_by_any_program() {
     let topic = rig.topic("orders.placed").await;
     let client = foreign(&server.url()).await;
     let mut messages = client.subscribe("open.orders.placed").await.unwrap();
-    client.flush().await.unwrap();
+    // `flush` does not wait for the server. What it takes from one connection it takes in order: with the echo it has the subscription.
+    let mut echo = client.subscribe("echo").await.unwrap();
+    client.publish("echo", "".into()).await.unwrap();
+    timeout(LIMIT, futures_util::StreamExt::next(&mut echo)).await.unwrap().unwrap();
     let event = Event::builder("1", "/s", "order.placed").subject("ü").content_type("application/json").data("{}");
     let entry = Entry::new(event.build().unwrap(), Some(5), now());
     rig.nats.append(&topic, vec![entry], None).await.unwrap();
