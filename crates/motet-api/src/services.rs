@@ -47,7 +47,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use ids::Ids;
-use motet_kernel::task::{Kind, TaskGroup};
+use motet_kernel::task::{Kind, TaskGroup, seldom};
 use patience::Patience;
 use port::{Events, jobs::Jobs};
 use std::{sync::Arc, time::Duration};
@@ -168,8 +168,9 @@ async fn connection(socket: TcpStream, door: Arc<Door>) {
     let served = builder.serve_connection(TokioIo::new(socket), service);
     tokio::pin!(served);
     let ended = tokio::select! {
+        biased;
         ended = &mut served => ended,
-        () = closing.cancelled() => {
+        () = seldom(closing.cancelled()) => {
             served.as_mut().graceful_shutdown();
             timeout(grace, served).await.unwrap_or(Ok(()))
         }

@@ -1,6 +1,7 @@
 //! Background work. Every task belongs to a group and has a kind, and the table of [`Kind`]s says what its failure means: this page is
 //! the concurrency policy of the whole program.
 
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use std::future::Future;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -122,9 +123,21 @@ impl TaskGroup {
     }
 }
 
+/// A future that hardly ever becomes ready, waited for beside one that is polled all the time: it is polled when it was woken, and not
+/// whenever its neighbour is. For the end of a process beside a connection: each look at a [`CancellationToken`] takes a lock that all
+/// connections share.
+pub async fn seldom<F: Future>(future: F) -> F::Output {
+    let mut one: FuturesUnordered<F> = std::iter::once(future).collect();
+    match one.next().await {
+        Some(output) => output,
+        None => std::future::pending().await,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{cell::Cell, future::poll_fn, task::Poll};
 
     #[tokio::test]
     async fn the_panic_of_a_context_loop_stops_the_group_and_that_of_a_connection_does_not() {
@@ -134,5 +147,32 @@ mod tests {
         group.spawn(Kind::ContextLoop, "loop", async { panic!("nothing is true any more") }).await.expect("tracked");
         assert!(group.is_cancelled());
         group.wait().await;
+    }
+
+    #[tokio::test]
+    async fn what_is_seldom_ready_is_polled_when_it_is_woken_and_not_with_its_neighbour() {
+        let polled = Cell::new(0);
+        let (ready, waits) = tokio::sync::oneshot::channel::<u8>();
+        let mut waits = std::pin::pin!(waits);
+        let rare = seldom(poll_fn(|context| {
+            polled.set(polled.get() + 1);
+            waits.as_mut().poll(context)
+        }));
+        let mut ready = Some(ready);
+        let mut turns = 0;
+        let neighbour = poll_fn(|context| {
+            turns += 1;
+            if turns == 100 {
+                let _ = ready.take().expect("sent once").send(7);
+            }
+            context.waker().wake_by_ref();
+            Poll::<()>::Pending
+        });
+        let seen = tokio::select! {
+            biased;
+            () = neighbour => None,
+            seen = rare => seen.ok(),
+        };
+        assert_eq!((seen, polled.get()), (Some(7), 2));
     }
 }

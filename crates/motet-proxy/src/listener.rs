@@ -17,6 +17,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use motet_kernel::task::seldom;
 use std::{
     cell::RefCell,
     convert::Infallible,
@@ -184,12 +185,12 @@ where
     tokio::select! {
         biased;
         ended = connection.as_mut() => return Ok(ended?),
-        () = closing => shut_down(connection.as_mut()),
+        () = seldom(closing) => shut_down(connection.as_mut()),
     }
     tokio::select! {
         biased;
         ended = connection.as_mut() => return Ok(ended?),
-        () = listener.closing.cancelled() => {}
+        () = seldom(listener.closing.cancelled()) => {}
     }
     match timeout(listener.config.stop_grace, connection).await {
         Ok(ended) => Ok(ended?),
