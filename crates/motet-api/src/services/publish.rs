@@ -9,11 +9,11 @@ use super::{
 use http::{HeaderMap, Request, StatusCode, header};
 use jiff::Timestamp;
 use motet_cloudevents::{
-    DecodeError,
+    DecodeError, Event,
     http::{self as codec, Fill, Limits, Mode},
 };
 use motet_kernel::quantity;
-use std::io::Write as _;
+use std::{fmt::Write as _, io::Write as _};
 
 /// What the JSON format and base64 add to an event at most, roughly.
 const ENVELOPE: usize = 16 * 1024;
@@ -57,17 +57,18 @@ async fn publish(
             *event = event.edit().extension(*name, text).build().map_err(DecodeError::from)?;
         }
     }
-    let ids: Vec<String> = events.iter().map(|event| event.id().to_owned()).collect();
+    let ids = Ids::of(&events);
     let receipts = if events.is_empty() { Vec::new() } else { door.events.publish(topic, events).await? };
     drop(share);
-    let mut out = Vec::with_capacity(64 * receipts.len() + 16);
+    let mut out = Vec::with_capacity(ids.text.len() + 48 * receipts.len() + 16);
     out.extend_from_slice(b"{\"receipts\":[");
     for (index, (id, receipt)) in ids.iter().zip(&receipts).enumerate() {
         if index > 0 {
             out.push(b',');
         }
         out.push(b'{');
-        write_receipt(id, *receipt, &mut out);
+        out.extend_from_slice(id);
+        write_receipt(*receipt, &mut out);
         out.push(b'}');
     }
     out.extend_from_slice(b"]}");
@@ -79,11 +80,38 @@ pub(crate) fn line_bytes(admitted: &Admitted) -> usize {
     admitted.event_bytes / 3 * 4 + ENVELOPE
 }
 
-/// Appends the members of a receipt.
-pub(crate) fn write_receipt(id: &str, receipt: Receipt, out: &mut Vec<u8>) {
+/// The ids of events, as they stand in receipts, while the broker has the events.
+struct Ids {
+    text: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Ids {
+    fn of(events: &[Event]) -> Self {
+        let bytes = events.iter().map(|event| event.id().len() + 8).sum();
+        let mut ids = Self { text: Vec::with_capacity(bytes), ends: Vec::with_capacity(events.len()) };
+        for event in events {
+            write_id(event.id(), &mut ids.text);
+            ids.ends.push(ids.text.len());
+        }
+        ids
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let begins = std::iter::once(&0).chain(&self.ends);
+        begins.zip(&self.ends).map(|(begin, end)| &self.text[*begin..*end])
+    }
+}
+
+/// Appends the first member of a receipt.
+pub(crate) fn write_id(id: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\"id\":");
-    // A text can always be written, and to memory. So can what follows.
+    // A text can always be written, and to memory. So can what is written below.
     let _ = serde_json::to_writer(&mut *out, id);
+}
+
+/// Appends the other members of a receipt.
+pub(crate) fn write_receipt(receipt: Receipt, out: &mut Vec<u8>) {
     if let Some(position) = receipt.position {
         let _ = write!(out, ",\"position\":{position}");
     }
@@ -99,11 +127,14 @@ pub(crate) fn write_receipt(id: &str, receipt: Receipt, out: &mut Vec<u8>) {
 /// What events that come without attributes get.
 fn fill<'a>(door: &Door, topic: &'a str, admitted: &'a Admitted) -> Fill<'a> {
     let now = Timestamp::now();
+    // The printer writes in pieces, each of which might grow the text.
+    let mut time = String::with_capacity(32);
+    let _ = write!(time, "{now}");
     Fill {
         id: door.ids.next(now).to_string().into(),
         source: (&*admitted.source).into(),
         ty: topic.into(),
-        time: now.to_string().into(),
+        time: time.into(),
     }
 }
 

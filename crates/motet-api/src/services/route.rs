@@ -24,14 +24,17 @@ async fn find(door: &Arc<Door>, request: Request<Upload>) -> Result<Response, Re
     let mut segments = given.trim_start_matches('/').split('/');
     let path = [segments.next(), segments.next(), segments.next(), segments.next()];
     let (get, post) = (request.method() == Method::GET, request.method() == Method::POST);
+    // Boxed but for the most frequent, which needs no room for the others then.
     match path {
         [Some("topics"), Some(topic), None, None] if post => publish::post(door, topic, request)?.await,
         [Some("topics"), Some(topic), Some("stream"), None] if post => stream::post(door, topic, request),
-        [Some("topics"), Some(topic), Some("watch"), None] if get => watch::get(door, topic, &request).await,
-        [Some("subscriptions"), Some(name), Some("next"), None] if get => pull::next(door, name, &request).await,
+        [Some("topics"), Some(topic), Some("watch"), None] if get => Box::pin(watch::get(door, topic, &request)).await,
+        [Some("subscriptions"), Some(name), Some("next"), None] if get => {
+            Box::pin(pull::next(door, name, &request)).await
+        }
         [Some("subscriptions"), Some(name), Some("stream"), None] if post => consume::post(door, name, request),
         [Some("subscriptions"), Some(name), Some(verb @ ("ack" | "nack" | "extend")), None] if post => {
-            pull::settle(door, name, verb, request).await
+            Box::pin(pull::settle(door, name, verb, request)).await
         }
         _ => Err(no_such_path(path, &given)),
     }

@@ -10,7 +10,7 @@ use super::{
     body::{self, Response, Share, Upload},
     lines::Lines,
     port::{Admitted, Receipt},
-    publish::{line_bytes, write_receipt},
+    publish::{line_bytes, write_id, write_receipt},
     route::parameter,
 };
 use bytes::Bytes;
@@ -157,7 +157,8 @@ impl Publishing {
                     let Some(receipt) = receipts.next() else { continue };
                     if self.is_each || receipt.duplicate {
                         out.extend_from_slice(format!("{{\"line\":{number},").as_bytes());
-                        write_receipt(event.id(), *receipt, out);
+                        write_id(event.id(), out);
+                        write_receipt(*receipt, out);
                         out.extend_from_slice(b"}\n");
                     }
                 }
