@@ -100,13 +100,6 @@ impl Store {
         Ok(keyspace)
     }
 
-    /// Removes a keyspace and all that is in it. Other handles of it read on from what they hold, and must not be written to.
-    pub fn remove_keyspace(&self, keyspace: &Keyspace) -> Result<(), OpenError> {
-        let shared = &self.inner.shared;
-        shared.keyspaces.lock().retain(|known| known.name() != keyspace.name());
-        shared.db.delete_keyspace(keyspace.tree.clone()).map_err(|error| cannot_open(&shared.path, &error))
-    }
-
     /// Room for `bytes` that will wait to be written, if there is some now.
     pub fn try_room(&self, bytes: usize) -> Option<Room> {
         self.inner.budget.try_take(bytes)

@@ -143,18 +143,3 @@ async fn trimming_gives_space_back_and_leaves_what_is_newer() {
     let log = store.keyspace("log", Shape::Log).unwrap();
     assert!(has(&log, 40_000) && !has(&log, 5));
 }
-
-#[tokio::test]
-async fn a_removed_keyspace_is_gone_and_its_name_is_free() {
-    let directory = tempfile::tempdir().unwrap();
-    let (store, log) = open(directory.path());
-    store.commit(one(&log, 1, "x")).await.unwrap();
-    store.remove_keyspace(&log).unwrap();
-    drop(log);
-    let log = store.keyspace("log", Shape::Log).unwrap();
-    assert!(!has(&log, 1));
-    store.commit(one(&log, 2, "y")).await.unwrap();
-    drop((store, log));
-    let (_store, log) = open(directory.path());
-    assert!(!has(&log, 1) && has(&log, 2));
-}
