@@ -74,12 +74,14 @@ class Store:
     def add(self, name: str, content_type: str, content: IO[bytes], traceparent: str | None) -> tuple[Document, bool]:
         """Keeps a document; gives the one that is there already when the bytes are the same. On disk when this returns."""
         sha256, size = _measure(content)
-        now = time.time()
-        new = Document(_new_id(now), 1, name, content_type, size, sha256, "received", None, None, None, 0, now, now)
         with self._transaction():
             known = self._one("SELECT * FROM documents WHERE sha256 = ?", sha256)
             if known:
                 return known, False
+            now = time.time()
+            last = self._connection.execute("SELECT max(id) FROM documents").fetchone()[0]
+            id = _new_id(now, last)
+            new = Document(id, 1, name, content_type, size, sha256, "received", None, None, None, 0, now, now)
             fields = vars(new)
             marks = ", ".join("?" * len(fields))
             self._connection.execute(f"INSERT INTO documents ({', '.join(fields)}) VALUES ({marks})", tuple(fields.values()))
@@ -210,9 +212,13 @@ def _measure(content: IO[bytes]) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def _new_id(now: float) -> str:
-    """`doc_`, twelve digits of milliseconds, twelve of chance: unique, and in the order of their coming."""
-    return f"doc_{int(now * 1000):012x}{secrets.token_hex(6)}"
+def _new_id(now: float, last: str | None) -> str:
+    """`doc_`, twelve digits of milliseconds, twelve of chance. Behind the last one, even within its millisecond or when the clock was set
+    back: ids are the order of their coming, by which pages of the list go on."""
+    number = int(now * 1000) << 48 | secrets.randbits(48)
+    if last:
+        number = max(number, int(last.removeprefix("doc_"), 16) + 1 + secrets.randbits(32))
+    return f"doc_{number:024x}"
 
 
 def _iso(seconds: float) -> str:

@@ -38,6 +38,18 @@ def test_the_same_bytes_are_the_same_document(client: httpx.Client) -> None:
     assert client.get("/api/documents").json()["total"] == 1
 
 
+def test_documents_stand_in_the_order_of_their_coming_whatever_the_clock_says(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = []
+    for hour in (12, 12, 11, 12):
+        monkeypatch.setattr("library.store.time.time", lambda hour=hour: 1_800_000_000.0 + 3600 * hour)
+        for at in range(10):
+            names.append(f"{len(names)}-{at}.txt")
+            answer = client.post("/api/documents", json={"name": names[-1], "text": names[-1]})
+            assert_contract("Document", answer.json())
+    monkeypatch.undo()
+    assert [document["name"] for document in client.get("/api/documents").json()["documents"]] == names
+
+
 def test_several_files_come_in_one_request(client: httpx.Client) -> None:
     answer = client.post("/api/documents", files=[("file", ("a.txt", b"a")), ("file", ("b.txt", b"b"))])
     assert answer.status_code == 202
