@@ -51,6 +51,9 @@ pub struct Topic {
     pub published: u64,
     /// Events that had been published before, and were not published again.
     pub duplicates: u64,
+    /// More events came within `dedup` than can be remembered: duplicates of those at its beginning may pass.
+    #[serde(default)]
+    pub dedup_shortened: bool,
     /// Events published per second, over the last ten.
     pub per_second: f64,
 }

@@ -7,7 +7,7 @@ use crate::{
     terminal::{self, ink, live::since, table::Table},
 };
 use anyhow::Result;
-use motet_api::wire::events::{Events, Mode};
+use motet_api::wire::events::{Events, Mode, Topic};
 use motet_kernel::quantity::{show_duration, show_size};
 use std::time::Duration;
 
@@ -36,6 +36,11 @@ fn print(events: &Events) {
     if events.subscriptions.iter().any(|subscription| subscription.dead_letters > 0) {
         terminal::print(ink::quiet().apply_to("`motet dead-letters list` says why events were given up"));
     }
+    for topic in &events.topics {
+        if let Some(warning) = shortened(topic) {
+            terminal::print(ink::warn().apply_to(warning));
+        }
+    }
     for it in &events.subscriptions {
         if let Some(trouble) = &it.trouble {
             terminal::print(ink::warn().apply_to(format!("{} waits: {trouble}", it.name)));
@@ -44,6 +49,16 @@ fn print(events: &Events) {
     if let Some(trouble) = &events.trouble {
         terminal::print(ink::bad().apply_to(format!("Nothing can be published: {trouble}")));
     }
+}
+
+/// Where duplicates may pass that were promised to be found.
+fn shortened(topic: &Topic) -> Option<String> {
+    topic.dedup_shortened.then(|| {
+        format!(
+            "{}: more events come within `dedup` than can be remembered, so some duplicates may pass; shorten `dedup`",
+            topic.name
+        )
+    })
 }
 
 fn topics(events: &Events) -> Table {
@@ -94,7 +109,7 @@ fn seconds(time: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use motet_api::wire::events::{Subscription, Topic, Totals};
+    use motet_api::wire::events::{Subscription, Totals};
 
     #[test]
     fn what_waits_and_what_was_given_up_is_seen_at_a_glance() {
@@ -108,6 +123,7 @@ mod tests {
             oldest_at: None,
             published: 12,
             duplicates: 1,
+            dedup_shortened: true,
             per_second: 1.25,
         };
         let subscription = Subscription {
@@ -138,6 +154,8 @@ mod tests {
                 "order.placed  12      -       1.2/s  12         1"
             ]
         );
+        let warning = shortened(&events.topics[0]).unwrap();
+        assert!(warning.starts_with("order.placed: more events come within `dedup`"), "{warning}");
         assert_eq!(
             lines(subscriptions(&events)),
             [

@@ -209,6 +209,7 @@ fn shown_topic(topic: &TopicStatus, declared: &Declared, oldest: Option<Time>) -
         oldest_at: oldest.map(|at| time(at.0)),
         published: topic.published,
         duplicates: topic.duplicates,
+        dedup_shortened: topic.window_shortened,
         per_second: topic.per_second,
     }
 }
