@@ -16,6 +16,7 @@ let browser: Browser;
 let page: Page;
 let system: Stage;
 let hungUp: Promise<void>;
+let hangUps: number;
 let complaints: string[];
 
 before(async () => {
@@ -25,8 +26,14 @@ before(async () => {
 after(() => browser.close());
 
 beforeEach(async () => {
+  hangUps = 0;
   let onHangUp = () => {};
-  hungUp = new Promise((resolve) => (onHangUp = resolve));
+  hungUp = new Promise((resolve) => {
+    onHangUp = () => {
+      hangUps++;
+      resolve();
+    };
+  });
   complaints = [];
   system = await stage({ pace: 100 }, { pace: 8, onHangUp });
   page = await browser.newPage({ viewport: WIDE });
@@ -73,6 +80,7 @@ describe("asking", () => {
     await page.keyboard.press("Escape");
     await page.getByText("The answer was stopped here.").waitFor();
     await hungUp;
+    assert.equal(hangUps, 1);
     assert.equal(await page.getByRole("textbox").inputValue(), "");
   });
 
