@@ -33,6 +33,7 @@ pub fn run(servers: &[&'static str], events: u64, places: &Places, runtime: &Run
         let begun = std::time::Instant::now();
         let acknowledged = runtime.block_on(fill(&**way, events)).with_context(|| format!("filling {server}"))?;
         let seconds = begun.elapsed().as_secs_f64();
+        // Made within the runtime: a sleep needs its timer from the first.
         runtime.block_on(async { sleep(SETTLE).await });
         let after = processes::memory(&way.pids());
         let name = way.name();

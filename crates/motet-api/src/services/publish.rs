@@ -57,7 +57,7 @@ async fn publish(
             *event = event.edit().extension(*name, text).build().map_err(DecodeError::from)?;
         }
     }
-    let ids = Ids::of(&events);
+    let ids = ReceiptIds::of(&events);
     let receipts = if events.is_empty() { Vec::new() } else { door.events.publish(topic, events).await? };
     drop(share);
     let mut out = Vec::with_capacity(ids.text.len() + 48 * receipts.len() + 16);
@@ -81,12 +81,12 @@ pub(crate) fn line_bytes(admitted: &Admitted) -> usize {
 }
 
 /// The ids of events, as they stand in receipts, while the broker has the events.
-struct Ids {
+struct ReceiptIds {
     text: Vec<u8>,
     ends: Vec<usize>,
 }
 
-impl Ids {
+impl ReceiptIds {
     fn of(events: &[Event]) -> Self {
         let bytes = events.iter().map(|event| event.id().len() + 8).sum();
         let mut ids = Self { text: Vec::with_capacity(bytes), ends: Vec::with_capacity(events.len()) };
