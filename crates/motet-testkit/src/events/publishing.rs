@@ -2,11 +2,15 @@
 
 use super::{
     bench::{Bench, answered, event, ids},
+    script::Script,
     world::World,
 };
 use futures_util::{FutureExt, future::join_all};
 use motet_broker::{Config, Event, Limits, Position, PublishError, Receipt, TopicSpec};
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 async fn refused(world: &World<'_>, events: Vec<Event>) -> PublishError {
     let topic = world.bench.topic("t");
@@ -131,18 +135,23 @@ pub(super) async fn a_delayed_event_is_delivered_when_it_is_due_and_not_before(b
     let receipts = world.publish_all(vec![late("600ms"), event("now", "")]).await;
     assert!(receipts[0].position.is_none() && receipts[0].deliver_at.is_some());
     assert!(is_duplicate(&world, late("600ms")).await, "a delayed event is known too");
-    let seen = world.saw("s", 2).await;
-    assert_eq!(world.ids("s"), ["now", "late"]);
+    let mut seen = world.saw("s", 2).await;
+    // The other one comes first, except where the engine took longer than the delay to take it.
+    seen.sort_by_key(|seen| seen.id == "late");
+    assert_eq!(seen.iter().map(|seen| seen.id.as_str()).collect::<Vec<_>>(), ["now", "late"]);
     // Times of day are kept in milliseconds.
     assert!(seen[1].at - begun >= Duration::from_millis(599), "it came after {:?}", seen[1].at - begun);
     world.stop().await;
 }
 
 pub(super) async fn a_delayed_event_survives_a_restart_and_is_published_once(bench: Bench) {
-    let world = bench.broker(vec![bench.spec("s")]).await;
+    // One subscriber for both: where the disk takes longer than the delay, the event is due before the first broker has stopped.
+    let script = Arc::new(Script::default());
+    let begin = || bench.broker_to(script.clone(), vec![bench.t()], vec![bench.spec("s")], Config::default());
+    let world = begin().await;
     world.publish_all(vec![late("500ms")]).await;
     world.stop().await;
-    let world = bench.broker(vec![bench.spec("s")]).await;
+    let world = begin().await;
     assert!(is_duplicate(&world, late("500ms")).await);
     let seen = world.saw("s", 1).await;
     assert_eq!(seen[0].event, late("500ms"));
