@@ -35,7 +35,7 @@ use motet_broker::{
     port::{Ends, Engine, Entry, Note, TransportError},
 };
 use motet_kernel::task::{Kind, TaskGroup};
-use motet_store::{Keyspace, ReadError, Shape, Store};
+use motet_store::{Keyspace, ReadError, Store};
 use parking_lot::RwLock;
 use rdkafka::{consumer::Consumer, error::KafkaError};
 use read::Readers;
@@ -113,8 +113,7 @@ impl Kafka {
     pub async fn connect(settings: Settings, store: &Store, group: &TaskGroup) -> Result<Self, TransportError> {
         let cluster = Cluster::new(&settings.brokers);
         let made = |error: KafkaError| cluster.unavailable(format!("the client could not be made: {error}"));
-        let keyspace =
-            |name| store.keyspace(name, Shape::Index).map_err(|error| cluster.unavailable(error.to_string()));
+        let keyspace = |name| store.keyspace(name).map_err(|error| cluster.unavailable(error.to_string()));
         let (counts, sizes) = (keyspace("kafka.index")?, keyspace("kafka.sizes")?);
         let follower = Follower::new(&settings, &cluster, store).map_err(made)?;
         follower.start(group);

@@ -32,7 +32,7 @@ use motet_broker::{
     port::{Ends, Engine, Entry, Note, Transport, TransportError},
 };
 use motet_kernel::task::{Kind, TaskGroup};
-use motet_store::{Batch, Keyspace, Shape, Store};
+use motet_store::{Batch, Keyspace, Store};
 use parking_lot::RwLock;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use stream::Wanted;
@@ -117,7 +117,7 @@ impl Nats {
         })?;
         let version = writing.link.client.server_info().version;
         warn_of_syncing(&place, &version, settings.replicas);
-        let remembered = store.keyspace("nats.streams", Shape::Index);
+        let remembered = store.keyspace("nats.streams");
         let remembered = remembered.map_err(|error| unavailable(&place, error.to_string()))?;
         let nats = Self {
             place,

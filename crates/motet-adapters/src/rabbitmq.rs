@@ -44,7 +44,7 @@ use motet_broker::{
     topic::Position,
 };
 use motet_kernel::task::{Kind, TaskGroup};
-use motet_store::{Keyspace, Shape, Store};
+use motet_store::{Keyspace, Store};
 use parking_lot::RwLock;
 use probe::Server;
 use publish::Room;
@@ -144,7 +144,7 @@ impl Rabbit {
         let (reading, _) = Link::open(&address, name("reading"), group).await.map_err(failed)?;
         let opened = |error: &dyn fmt::Display| failed(Trouble::Lost(format!("Motet's store cannot be used: {error}")));
         let log = Embedded::within(store.clone(), address.to_string(), KEYSPACES).map_err(|error| opened(&error))?;
-        let recent = store.keyspace("rabbitmq.recent", Shape::Index).map_err(|error| opened(&error))?;
+        let recent = store.keyspace("rabbitmq.recent").map_err(|error| opened(&error))?;
         Ok(Self {
             server,
             prefix: settings.prefix,

@@ -1,4 +1,4 @@
-//! The embedded engine: a topic is a keyspace of the store, a position is a key.
+//! The embedded engine: a topic is a log of the store, a position is a number in it.
 //!
 //! Appends are handed to the store in the order of their positions and become visible together with the sync that makes them durable, so
 //! the end of the topic that readers see is always durable. Nothing is deleted event by event: a sparse index remembers which position was
@@ -20,7 +20,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use log::{Log, Record};
-use motet_store::{Limits, Shape, Store};
+use motet_store::{Limits, Store};
 use parking_lot::RwLock;
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::{oneshot, watch};
@@ -69,7 +69,7 @@ impl Embedded {
     /// The engine on a part of a store: all its keyspaces have names that begin with `prefix`. For an engine that keeps a log of what it
     /// receives beside whatever the embedded engine has kept there. The prefix must not begin with `topic.` or `embedded.`.
     pub fn within(store: Store, place: impl Into<PathBuf>, prefix: &'static str) -> Result<Self, BrokerError> {
-        let index = store.keyspace(&format!("{prefix}embedded.index"), Shape::Index)?;
+        let index = store.keyspace(&format!("{prefix}embedded.index"))?;
         Ok(Self { store, prefix, index, place: place.into(), logs: RwLock::default() })
     }
 

@@ -27,7 +27,7 @@ use crate::{
 };
 use motet_cloudevents::Event;
 use motet_kernel::task::{Kind, TaskGroup};
-use motet_store::{Keyspace, Limits, Shape, Store};
+use motet_store::{Keyspace, Limits, Store};
 use parking_lot::{Mutex, RwLock};
 use std::{
     collections::HashMap,
@@ -112,7 +112,7 @@ pub struct Broker;
 impl Broker {
     /// Whether nothing was ever declared on this store.
     pub fn is_unused(store: &Store) -> Result<bool, BrokerError> {
-        let meta = store.keyspace(META, Shape::Index)?;
+        let meta = store.keyspace(META)?;
         Ok(meta.get(declare::LAST)?.is_none())
     }
 
@@ -125,7 +125,7 @@ impl Broker {
         deliver: Arc<dyn Deliver>,
         group: &TaskGroup,
     ) -> Result<Handle, BrokerError> {
-        let keyspace = |name| store.keyspace(name, Shape::Index);
+        let keyspace = |name| store.keyspace(name);
         let graveyard = Graveyard { letters: keyspace("broker.dead-letters")?, retries: keyspace("broker.retries")? };
         let observed = Arc::new(Observed::new(transport));
         let core = Arc::new(Core {

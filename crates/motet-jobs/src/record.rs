@@ -16,7 +16,7 @@ use crate::{
     job::{Job, JobId},
 };
 use bytes::{BufMut, Bytes, BytesMut};
-use motet_store::{Batch, Keyspace, OpenError, Shape, Store};
+use motet_store::{Batch, Keyspace, OpenError, Store};
 
 const VERSION: u8 = 1;
 /// Of an id in a key.
@@ -46,7 +46,7 @@ pub(crate) struct Shelves {
 
 impl Shelves {
     pub(crate) fn open(store: &Store) -> Result<Self, OpenError> {
-        let keyspace = |name| store.keyspace(name, Shape::Index);
+        let keyspace = |name| store.keyspace(name);
         Ok(Self {
             store: store.clone(),
             records: keyspace("jobs.records")?,

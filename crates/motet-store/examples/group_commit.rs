@@ -7,15 +7,11 @@
 
 #![expect(clippy::print_stdout, reason = "an example's result is what it prints")]
 
-use bytes::Bytes;
-use motet_store::{Batch, Options, Shape, Store};
+use motet_store::{Batch, Options, Store};
 use std::{
     io::Write,
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 use tokio::{
@@ -54,19 +50,26 @@ async fn main() -> Result<(), Failure> {
 
 async fn store(directory: &Path, in_flight: usize, step: Duration) -> Result<(f64, Vec<u32>, f64), Failure> {
     let store = Store::open(directory, Options::default())?;
-    let log = store.keyspace("log", Shape::Log)?;
-    let next = Arc::new(AtomicU64::new(0));
+    let log = store.log("log")?;
+    let next = Arc::new(Mutex::new(0));
     let begun = Instant::now();
     let writers = (0..in_flight).map(|_| {
         let (store, log, next) = (store.clone(), log.clone(), Arc::clone(&next));
         async move {
             let mut latencies = Vec::new();
             while begun.elapsed() < step {
-                let mut batch = Batch::with_capacity(1);
-                let key = next.fetch_add(1, Relaxed).to_be_bytes();
-                batch.insert(&log, Bytes::copy_from_slice(&key), vec![7_u8; RECORD_BYTES]);
+                let (answer, answered) = oneshot::channel();
                 let asked = Instant::now();
-                store.commit(batch).await?;
+                {
+                    // Under the lock: the log's numbers rise in the order in which they are handed in.
+                    let mut next = next.lock().map_err(|_| "a writer panicked")?;
+                    let mut batch = Batch::with_capacity(1);
+                    batch.append_to(&log, *next, vec![7_u8; RECORD_BYTES]);
+                    let room = store.try_room(batch.bytes()).ok_or("no room")?;
+                    store.submit(batch, room, |result| drop(answer.send(result)));
+                    *next += 1;
+                }
+                answered.await??;
                 latencies.push(u32::try_from(asked.elapsed().as_micros()).unwrap_or(u32::MAX));
             }
             Ok::<_, Failure>(latencies)

@@ -1,6 +1,6 @@
 //! What is to be written together: all of it or none.
 
-use crate::{blob::Pin, keyspace::Keyspace};
+use crate::{blob::Pin, keyspace::Keyspace, log::Log};
 use bytes::Bytes;
 
 /// What the engine adds to a record in memory and on disk, roughly, in bytes.
@@ -11,8 +11,14 @@ const KEY_BYTES_MAX: usize = u16::MAX as usize;
 
 pub(crate) struct Entry {
     pub(crate) keyspace: fjall::Keyspace,
-    pub(crate) key: Bytes,
-    pub(crate) value: Option<Bytes>,
+    pub(crate) change: Change,
+}
+
+pub(crate) enum Change {
+    Insert(Bytes, Bytes),
+    Remove(Bytes),
+    /// To the keyspace of a log.
+    Append(u64, Bytes),
 }
 
 /// Inserts and removals, possibly of several keyspaces, that take effect together.
@@ -42,7 +48,8 @@ impl Batch {
     /// # Panics
     /// When the key is empty or longer than 65,535 bytes, which the engine could not read back.
     pub fn insert(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>, value: impl Into<Bytes>) {
-        self.push(keyspace, key.into(), Some(value.into()));
+        let (key, value) = (key.into(), value.into());
+        self.push(&keyspace.tree, key.len() + value.len(), Change::Insert(fit(key), value));
     }
 
     /// Removes `key`, if it is there.
@@ -50,17 +57,23 @@ impl Batch {
     /// # Panics
     /// As [`Batch::insert`].
     pub fn remove(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>) {
-        self.push(keyspace, key.into(), None);
+        let key = key.into();
+        self.push(&keyspace.tree, key.len(), Change::Remove(fit(key)));
     }
 
-    fn push(&mut self, keyspace: &Keyspace, key: Bytes, value: Option<Bytes>) {
-        assert!(
-            !key.is_empty() && key.len() <= KEY_BYTES_MAX,
-            "keys have 1 to {KEY_BYTES_MAX} bytes, this one has {}",
-            key.len()
-        );
-        self.bytes += key.len() + value.as_ref().map_or(0, Bytes::len) + OVERHEAD_BYTES;
-        self.entries.push(Entry { keyspace: keyspace.tree.clone(), key, value });
+    /// Adds a record to a log. Its number must be higher than all that were handed in before.
+    ///
+    /// # Panics
+    /// When the record has 4 GiB or more.
+    pub fn append_to(&mut self, log: &Log, number: u64, record: impl Into<Bytes>) {
+        let record = record.into();
+        assert!(u32::try_from(record.len()).is_ok(), "a record has less than 4 GiB, this one has {}", record.len());
+        self.push(log.tree(), size_of::<u64>() + record.len(), Change::Append(number, record));
+    }
+
+    fn push(&mut self, keyspace: &fjall::Keyspace, bytes: usize, change: Change) {
+        self.bytes += bytes + OVERHEAD_BYTES;
+        self.entries.push(Entry { keyspace: keyspace.clone(), change });
     }
 
     /// Adds what another batch holds, after what is here.
@@ -85,6 +98,12 @@ impl Batch {
     pub fn bytes(&self) -> usize {
         self.bytes
     }
+}
+
+fn fit(key: Bytes) -> Bytes {
+    let length = key.len();
+    assert!((1..=KEY_BYTES_MAX).contains(&length), "keys have 1 to {KEY_BYTES_MAX} bytes, this one has {length}");
+    key
 }
 
 impl std::fmt::Debug for Batch {

@@ -5,11 +5,12 @@
 //! It ends when the store is closed, after what waited is written; should it panic, whoever waits hears that the store is closed.
 
 use crate::{
-    batch::Entry,
+    batch::{Change, Entry},
     blob::{Blobs, Pin},
     disk,
     error::{Closed, CommitError, NoSpace, Poisoned},
     keyspace::Keyspace,
+    log::Drafts,
     options::Options,
     room::Room,
     stats::Counters,
@@ -217,12 +218,15 @@ impl Committer {
         let durable = ops.iter().any(|op| op.durable);
         let records = ops.iter().map(|op| op.entries.len()).sum();
         let mut batch = fjall::OwnedWriteBatch::with_capacity(self.shared.db.clone(), records);
+        let mut pages = Drafts::default();
         for entry in ops.iter_mut().flat_map(|op| op.entries.drain(..)) {
-            match entry.value {
-                Some(value) => batch.insert(&entry.keyspace, entry.key, value),
-                None => batch.remove(&entry.keyspace, entry.key),
+            match entry.change {
+                Change::Insert(key, value) => batch.insert(&entry.keyspace, key, value),
+                Change::Remove(key) => batch.remove(&entry.keyspace, key),
+                Change::Append(number, record) => pages.add(&entry.keyspace, number, record, &mut batch),
             }
         }
+        pages.finish(&mut batch);
         let written = self.persist(batch, durable);
         self.count(ops, records, waiting, durable);
         for op in ops.drain(..) {

@@ -1,8 +1,7 @@
 //! Reading, and giving space back.
 //!
-//! A keyspace is a sorted map of its own. Logs (ever rising keys, read in order, dropped from the front) get large blocks and no filters;
-//! indexes get small blocks with filters. Reads see what is committed; they may touch the disk, so callers on an async thread read little
-//! at a time or from a blocking thread.
+//! A keyspace is a sorted map of its own. Reads see what is committed; they may touch the disk, so callers on an async thread read little at
+//! a time or from a blocking thread.
 
 use crate::error::ReadError;
 use bytes::Bytes;
@@ -12,12 +11,12 @@ use fjall::{
 };
 use std::{ops::Bound, sync::Arc};
 
-/// What a keyspace is used for.
+/// How the engine keeps a keyspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shape {
-    /// Keys only rise, values are read in order, the oldest go first.
+pub(crate) enum Shape {
+    /// The pages of a log: large blocks, no filters.
     Log,
-    /// Keys in any order, looked up one by one or by prefix, overwritten and removed.
+    /// Keys in any order, looked up one by one or by prefix, overwritten and removed: small blocks with filters.
     Index,
 }
 
@@ -63,15 +62,26 @@ impl Keyspace {
     pub fn range(&self, from: &[u8], to: Bound<&[u8]>, limits: Limits) -> Result<Vec<(Bytes, Bytes)>, ReadError> {
         let mut found = Vec::new();
         let mut bytes = 0_usize;
-        for guard in self.tree.range::<&[u8], _>((Bound::Included(from), to)) {
+        for record in self.iter(Bound::Included(from), to) {
             if found.len() >= limits.items || bytes >= limits.bytes {
                 break;
             }
-            let (key, value) = guard.into_inner().map_err(|error| self.trouble(&error))?;
+            let (key, value) = record?;
             bytes = bytes.saturating_add(value.len());
-            found.push((Bytes::from(key), Bytes::from(value)));
+            found.push((key, value));
         }
         Ok(found)
+    }
+
+    pub(crate) fn iter(
+        &self,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+    ) -> impl DoubleEndedIterator<Item = Result<(Bytes, Bytes), ReadError>> {
+        self.tree.range::<&[u8], _>((from, to)).map(|guard| {
+            let (key, value) = guard.into_inner().map_err(|error| self.trouble(&error))?;
+            Ok((Bytes::from(key), Bytes::from(value)))
+        })
     }
 
     /// Records whose keys begin with `prefix`, in order.
@@ -87,11 +97,7 @@ impl Keyspace {
         if from > key {
             return Ok(None);
         }
-        let range = (Bound::Included(from), Bound::Included(key));
-        let last = self.tree.range::<&[u8], _>(range).next_back();
-        last.map(|guard| guard.into_inner().map(|(key, value)| (Bytes::from(key), Bytes::from(value))))
-            .transpose()
-            .map_err(|error| self.trouble(&error))
+        self.iter(Bound::Included(from), Bound::Included(key)).next_back().transpose()
     }
 
     /// The record with the highest key.
@@ -102,21 +108,16 @@ impl Keyspace {
             .map_err(|error| self.trouble(&error))
     }
 
-    /// Gives back the disk space of whole tables that hold nothing but keys below `below`. What shares a table with newer records, or is
-    /// still in memory, stays until later: the caller remembers itself where its log begins. The newest record never goes, because by its
-    /// table the engine knows which journals are done with. Blocks while a compaction runs: call it from a blocking thread.
-    pub fn drop_below(&self, below: &[u8]) -> Result<(), ReadError> {
-        let Some((newest, _)) = self.last()? else { return Ok(()) };
-        let end = if newest.as_ref() < below { newest.as_ref() } else { below };
-        let range = (Bound::Unbounded, Bound::Excluded(end));
+    /// Gives back the disk space of whole tables that hold nothing but keys below `below`. Blocks while a compaction runs.
+    pub(crate) fn drop_below(&self, below: &[u8]) -> Result<(), ReadError> {
+        let range = (Bound::Unbounded, Bound::Excluded(below));
         self.tree
             .tree
             .drop_range::<&[u8], _>(range)
             .map_err(|error| ReadError { keyspace: self.name.clone(), reason: format!("{error:?}").into() })
     }
 
-    /// What it takes on disk in tables, in bytes; what is still in the journal does not count.
-    pub fn disk_bytes(&self) -> u64 {
+    pub(crate) fn disk_bytes(&self) -> u64 {
         self.tree.disk_space()
     }
 

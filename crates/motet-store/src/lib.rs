@@ -13,15 +13,15 @@
 //! - What is large is in a file of its own, durable before a record refers to it and there for as long as one does ([`blob`]).
 //! - Nothing here knows what is stored: no events, no topics, no serialization, no clock but for pacing.
 //!
-//! Map: [`store`] (open, commit, write, flush), [`batch`], [`blob`], [`keyspace`] (reads, ranges, cheap trimming), `committer` (the one thread),
+//! Map: [`store`] (open, commit, write, flush), [`batch`], [`blob`], [`keyspace`] (a sorted map), [`log`] (records by number, cheap trimming), `committer` (the one thread),
 //! [`room`] (backpressure), `disk` (free space), `tail` (a torn journal), [`options`], [`stats`], [`error`].
 //!
 //! ```
-//! use motet_store::{Batch, Options, Shape, Store};
+//! use motet_store::{Batch, Options, Store};
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let dir = tempfile::tempdir()?;
 //! let store = Store::open(dir.path(), Options::default())?;
-//! let people = store.keyspace("people", Shape::Index)?;
+//! let people = store.keyspace("people")?;
 //! let mut batch = Batch::new();
 //! batch.insert(&people, "ada", "1815");
 //! store.commit(batch).await?;
@@ -35,6 +35,7 @@ mod committer;
 mod disk;
 pub mod error;
 pub mod keyspace;
+pub mod log;
 pub mod options;
 pub mod room;
 pub mod stats;
@@ -44,7 +45,8 @@ mod tail;
 pub use batch::Batch;
 pub use blob::{BlobError, BlobReader, BlobRef, Pin};
 pub use error::{CommitError, OpenError, ReadError};
-pub use keyspace::{Keyspace, Limits, Shape};
+pub use keyspace::{Keyspace, Limits};
+pub use log::Log;
 pub use options::Options;
 pub use room::Room;
 pub use stats::Stats;

@@ -6,6 +6,7 @@ use crate::{
     committer::{Committer, Op, Shared},
     error::{Busy, Closed, CommitError, Damaged, InUse, NotKept, OpenError, ReadError, Unusable},
     keyspace::{Keyspace, Shape},
+    log::Log,
     options::Options,
     room::{Budget, Room},
     stats::Stats,
@@ -76,15 +77,24 @@ impl Store {
             .spawn(move || committer.run())
             .map_err(|error| Unusable { path: path.to_owned(), reason: error.to_string().into() })?;
         let store = Self { inner: Arc::new(Inner { shared, budget, loaded, thread: Some(thread) }) };
-        let refs = store.keyspace(BLOBS, Shape::Index)?;
+        let refs = store.keyspace(BLOBS)?;
         let blobs = Blobs::open(path, refs, reserve_bytes);
         let blobs = blobs.map_err(|error| Unusable { path: path.to_owned(), reason: error.to_string().into() })?;
         store.inner.shared.blobs.get_or_init(|| blobs);
         Ok(store)
     }
 
-    /// Opens a keyspace, or makes one. Its shape is that of the first time.
-    pub fn keyspace(&self, name: &str, shape: Shape) -> Result<Keyspace, OpenError> {
+    /// Opens a keyspace, or makes one.
+    pub fn keyspace(&self, name: &str) -> Result<Keyspace, OpenError> {
+        self.open_keyspace(name, Shape::Index)
+    }
+
+    /// Opens a log, or makes one. Logs and keyspaces share their names.
+    pub fn log(&self, name: &str) -> Result<Log, OpenError> {
+        Ok(Log::new(self.open_keyspace(name, Shape::Log)?))
+    }
+
+    fn open_keyspace(&self, name: &str, shape: Shape) -> Result<Keyspace, OpenError> {
         let shared = &self.inner.shared;
         let mut known = shared.keyspaces.lock();
         if let Some(keyspace) = known.iter().find(|keyspace| keyspace.name() == name) {

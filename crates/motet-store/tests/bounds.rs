@@ -1,7 +1,7 @@
 //! What waits is bounded, and a disk that is nearly full is not filled.
 
 use crate::{has, one, open, options};
-use motet_store::{Batch, CommitError, Options, Shape, Store};
+use motet_store::{Batch, CommitError, Options, Store};
 use std::time::Duration;
 
 #[tokio::test(start_paused = true)]
@@ -26,7 +26,7 @@ async fn who_finds_no_room_waits_and_then_hears_that_the_store_is_busy() {
 async fn a_batch_larger_than_the_whole_budget_is_written_alone() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), Options { waiting_max_bytes: 1000, ..options() }).unwrap();
-    let log = store.keyspace("log", Shape::Log).unwrap();
+    let log = store.log("log").unwrap();
     let commits = (0..4).map(|key| store.commit(one(&log, key, vec![0; 5000])));
     for result in futures_util::future::join_all(commits).await {
         result.unwrap();
@@ -40,7 +40,7 @@ async fn durable_writes_are_refused_when_space_is_below_the_reserve_and_nothing_
     let free = Store::open(directory.path(), options()).unwrap().free_bytes().unwrap();
     // Half as much again: below the reserve, but not below a quarter of it.
     let store = Store::open(directory.path(), Options { reserve_bytes: free + free / 2, ..options() }).unwrap();
-    let log = store.keyspace("log", Shape::Log).unwrap();
+    let log = store.log("log").unwrap();
     let error = store.commit(one(&log, 1, "x")).await.unwrap_err();
     assert!(matches!(error, CommitError::NoSpace(_)), "{error}");
     assert_eq!(error.code().to_string(), "MO-store-202");
@@ -61,12 +61,12 @@ async fn a_second_opener_is_told_that_the_store_is_in_use() {
 async fn many_small_keyspaces_do_not_keep_more_in_memory_than_one_may() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), Options { unflushed_max_bytes: 4 << 20, ..options() }).unwrap();
-    let logs: Vec<_> = (0..16).map(|n| store.keyspace(&format!("log-{n}"), Shape::Log).unwrap()).collect();
+    let logs: Vec<_> = (0..16).map(|n| store.log(&format!("log-{n}")).unwrap()).collect();
     let mut largest = 0;
     for round in 0..64_u64 {
         let mut batch = Batch::new();
         for log in &logs {
-            batch.insert(log, round.to_be_bytes().to_vec(), vec![0; 32 << 10]);
+            batch.append_to(log, round, vec![0; 32 << 10]);
         }
         store.commit(batch).await.unwrap();
         largest = largest.max(store.stats().unflushed_bytes);

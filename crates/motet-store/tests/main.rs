@@ -8,7 +8,7 @@ mod crash;
 mod trouble;
 mod writing;
 
-use motet_store::{Batch, Keyspace, Options, Shape, Store};
+use motet_store::{Batch, Limits, Log, Options, Store};
 use std::path::Path;
 
 /// Options for small disks and quick tests.
@@ -16,20 +16,21 @@ fn options() -> Options {
     Options { reserve_bytes: 0, ..Options::default() }
 }
 
-fn open(path: &Path) -> (Store, Keyspace) {
+fn open(path: &Path) -> (Store, Log) {
     let store = Store::open(path, options()).expect("opens");
-    let log = store.keyspace("log", Shape::Log).expect("a keyspace");
+    let log = store.log("log").expect("a log");
     (store, log)
 }
 
-fn one(keyspace: &Keyspace, key: u64, value: impl Into<bytes::Bytes>) -> Batch {
+fn one(log: &Log, number: u64, record: impl Into<bytes::Bytes>) -> Batch {
     let mut batch = Batch::new();
-    batch.insert(keyspace, key.to_be_bytes().to_vec(), value);
+    batch.append_to(log, number, record);
     batch
 }
 
-fn has(keyspace: &Keyspace, key: u64) -> bool {
-    keyspace.get(key.to_be_bytes()).expect("reads").is_some()
+fn has(log: &Log, number: u64) -> bool {
+    let found = log.range(number, Limits::items(1)).expect("reads");
+    found.first().is_some_and(|(first, _)| *first == number)
 }
 
 /// What a crash at this moment would leave: the files as they are, without a word to the store.

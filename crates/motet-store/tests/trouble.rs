@@ -1,7 +1,7 @@
 //! Torn tails, damage in the middle, a disk that refuses.
 
 use crate::{has, one, open, options, snapshot};
-use motet_store::{OpenError, Options, Shape, Store};
+use motet_store::{OpenError, Options, Store};
 use std::{
     io::{Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
@@ -95,7 +95,7 @@ async fn child_whose_disk_refuses() {
     let Ok(directory) = std::env::var(ROLE) else { return };
     let large = Options { unflushed_max_bytes: 1 << 30, ..options() };
     let store = Store::open(Path::new(&directory), large).unwrap();
-    let log = store.keyspace("log", Shape::Log).unwrap();
+    let log = store.log("log").unwrap();
     let mut acknowledged = 0_u64;
     let error = loop {
         match store.commit(one(&log, acknowledged, vec![9; 1 << 20])).await {

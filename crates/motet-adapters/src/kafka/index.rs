@@ -329,11 +329,11 @@ fn murmur2(data: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use motet_store::{Options, Shape, Store};
+    use motet_store::{Options, Store};
 
     fn store(place: &tempfile::TempDir) -> (Store, Keyspace) {
         let store = Store::open(place.path(), Options { reserve_bytes: 0, ..Options::default() }).unwrap();
-        let keyspace = store.keyspace("kafka.index", Shape::Index).unwrap();
+        let keyspace = store.keyspace("kafka.index").unwrap();
         (store, keyspace)
     }
 

@@ -363,7 +363,7 @@ mod tests {
     fn log(next: u64) -> Log {
         let place = tempfile::tempdir().unwrap();
         let store = motet_store::Store::open(place.path(), motet_store::Options::default()).unwrap();
-        let keyspace = store.keyspace("kafka.sizes", motet_store::Shape::Index).unwrap();
+        let keyspace = store.keyspace("kafka.sizes").unwrap();
         let sizes = Sizes::open(&keyspace, "sys.t", next, &[next]).unwrap();
         Log::new("sys.t".to_owned(), &TopicSpec::new("t".parse().unwrap()), next, sizes)
     }

@@ -129,13 +129,13 @@ impl Mark {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use motet_store::{Options, Shape, Store};
+    use motet_store::{Options, Store};
 
     #[tokio::test]
     async fn the_place_is_found_from_which_on_a_topic_is_small_enough() {
         let place = tempfile::tempdir().unwrap();
         let store = Store::open(place.path(), Options { reserve_bytes: 0, ..Options::default() }).unwrap();
-        let keyspace = store.keyspace("kafka.sizes", Shape::Index).unwrap();
+        let keyspace = store.keyspace("kafka.sizes").unwrap();
         let mut sizes = Sizes::open(&keyspace, "t", 100, &[100]).unwrap();
         let each = (NOTE_BYTES / 4) as usize;
         for position in 100..140 {

@@ -129,7 +129,7 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use motet_store::{Options, Shape, Store};
+    use motet_store::{Options, Store};
 
     fn marks(numbers: std::ops::Range<u64>) -> Vec<Mark> {
         numbers.map(Mark).collect()
@@ -139,7 +139,7 @@ mod tests {
     async fn marks_outlive_a_restart_and_the_oldest_go_when_there_are_too_many() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), Options::default()).unwrap();
-        let keyspace = store.keyspace("recent", Shape::Index).unwrap();
+        let keyspace = store.keyspace("recent").unwrap();
         let topic: TopicName = "orders".parse().unwrap();
         let mut recent = Recent::open(keyspace.clone(), topic.clone()).unwrap();
         let pages = (WINDOW as u64).div_ceil(1000) + 3;
@@ -164,7 +164,7 @@ mod tests {
     async fn a_quiet_topic_has_few_pages() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), Options::default()).unwrap();
-        let keyspace = store.keyspace("recent", Shape::Index).unwrap();
+        let keyspace = store.keyspace("recent").unwrap();
         let topic: TopicName = "orders".parse().unwrap();
         let mut recent = Recent::open(keyspace.clone(), topic.clone()).unwrap();
         for mark in 0..200 {

@@ -10,7 +10,7 @@ use crate::{
     topic::{Keep, Position},
 };
 use bytes::Bytes;
-use motet_store::{Batch, CommitError, Keyspace, Limits, Pin, ReadError, Room, Shape, Store};
+use motet_store::{Batch, CommitError, Keyspace, Limits, Pin, ReadError, Room, Store};
 use parking_lot::Mutex;
 use std::{
     ops::Bound,
@@ -31,7 +31,7 @@ const PAYLOADS_AT_ONCE: usize = 65_536;
 
 pub(super) struct Log {
     topic: TopicName,
-    events: Keyspace,
+    events: motet_store::Log,
     index: Keyspace,
     store: Store,
     writer: Mutex<Writer>,
@@ -71,7 +71,7 @@ impl Log {
             engine: "embedded".to_owned(),
             reason: error.to_string().into(),
         };
-        let events = store.keyspace(&format!("{prefix}topic.{topic}"), Shape::Log).map_err(unavailable)?;
+        let events = store.log(&format!("{prefix}topic.{topic}")).map_err(unavailable)?;
         let writer = Writer { next: 0, total: 0, indexed_at: None, indexed_total: 0 };
         let head = Arc::new(watch::Sender::new(Position(0)));
         let (store, writer, recent) = (store.clone(), Mutex::new(writer), Arc::default());
@@ -82,7 +82,7 @@ impl Log {
 
     fn recover(&self) -> Result<(), TransportError> {
         let last = self.events.last().map_err(|error| self.unreadable(0, &error))?;
-        let next = last.and_then(|(key, _)| number_at(&key, 0)).map_or(0, |last| last + 1);
+        let next = last.map_or(0, |last| last + 1);
         let first = self.index.get(self.first_key()).map_err(|error| self.unreadable(0, &error))?;
         let first = first.and_then(|value| number_at(&value, 0)).unwrap_or(0);
         let newest = self.index.at_or_before(&self.line_key(Time(0)), &self.line_key(Time(u64::MAX)));
@@ -125,7 +125,7 @@ impl Log {
         }
         for record in records {
             writer.total += record.size as u64;
-            batch.insert(&self.events, Bytes::copy_from_slice(&writer.next.to_be_bytes()), record.bytes);
+            batch.append_to(&self.events, writer.next, record.bytes);
             self.owner(writer.next).refers(&self.store, &mut batch, record.pin);
             writer.next += 1;
         }
@@ -160,12 +160,8 @@ impl Log {
     pub(super) fn range(&self, from: u64, limits: Limits) -> Result<(u64, Vec<(u64, Bytes)>), TransportError> {
         let first = self.first.load(Relaxed);
         let from = from.max(first);
-        let found = self
-            .events
-            .range(&from.to_be_bytes(), Bound::Unbounded, limits)
-            .map_err(|error| self.unreadable(from, &error))?;
-        let found = found.into_iter().filter_map(|(key, record)| Some((number_at(&key, 0)?, record)));
-        Ok((first, found.collect()))
+        let found = self.events.range(from, limits).map_err(|error| self.unreadable(from, &error))?;
+        Ok((first, found))
     }
 
     pub(super) fn ends(&self) -> Ends {
@@ -246,7 +242,7 @@ impl Log {
     }
 
     pub(super) fn give_back(&self, below: u64) -> Result<(), TransportError> {
-        self.events.drop_below(&below.to_be_bytes()).map_err(|error| self.unreadable(below, &error))
+        self.events.drop_below(below).map_err(|error| self.unreadable(below, &error))
     }
 
     pub(super) fn unreadable(&self, position: u64, error: &impl ToString) -> TransportError {

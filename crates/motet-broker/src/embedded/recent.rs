@@ -1,9 +1,9 @@
 //! The newest records of a topic, kept in memory for a moment: who follows its end reads them from here.
 //!
 //! Subscribers that keep up read each event a moment after it became durable. From the store that would be a search in its tables, on a thread
-//! that may block, for every few events: more than everything else in a delivery. What is kept here is a reference to what the store holds
-//! anyway, it is bounded, and it is let go when nothing is published any more. A record comes in when its sync is done, so nothing that is not
-//! durable can be read; and in the order of positions, so from its oldest on nothing is missing.
+//! that may block, for every few events: more than everything else in a delivery. What is kept here is bounded, and let go when nothing is
+//! published any more. A record comes in when its sync is done, so nothing that is not durable can be read; and in the order of positions, so
+//! from its oldest on nothing is missing.
 
 use bytes::Bytes;
 use motet_store::Limits;

@@ -7,7 +7,7 @@ use motet_broker::{
     port::{Ends, Note, TransportError},
 };
 use motet_kernel::{backoff::Backoff, clock, task::TaskGroup};
-use motet_store::{Batch, Keyspace, Options, Shape, Store};
+use motet_store::{Batch, Keyspace, Options, Store};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -164,7 +164,7 @@ impl Port {
 
     /// A keyspace of the broker's store.
     pub(super) fn keyspace(&self, name: &str) -> Keyspace {
-        self.store.keyspace(name, Shape::Index).expect("a keyspace")
+        self.store.keyspace(name).expect("a keyspace")
     }
 
     pub(super) async fn read(&self, from: Position, limits: Limits) -> Vec<Stored> {

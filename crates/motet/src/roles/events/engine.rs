@@ -14,7 +14,7 @@ use motet_model::{
     judge::Promise,
     system::{System, events::EventsEngine},
 };
-use motet_store::{Batch, Keyspace, Shape, Store};
+use motet_store::{Batch, Keyspace, Store};
 use std::{path::Path, sync::Arc, time::Duration};
 
 /// All that a definition can name, in the order in which people are shown them.
@@ -30,7 +30,7 @@ const NOT_BUILT_IN: ErrorCode = ErrorCode("MO-broker-404");
 const OWNER: &str = "engine";
 
 fn owners(store: &Store) -> Result<Keyspace> {
-    store.keyspace("motet.engine", Shape::Index).map_err(|error| super::told(&error, error.code().0))
+    store.keyspace("motet.engine").map_err(|error| super::told(&error, error.code().0))
 }
 
 /// What the definition says about the engine.
