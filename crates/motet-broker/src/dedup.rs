@@ -72,6 +72,8 @@ pub(crate) struct Dedup {
     most: usize,
     generations: VecDeque<(Time, Marks)>,
     pending: Marks,
+    /// Somebody waits for a pending one to be decided.
+    awaited: bool,
     page: Vec<Mark>,
     /// Which positions were noted: below its cursor nothing is missing in the pages and in `page`.
     noted: Ledger,
@@ -86,6 +88,7 @@ impl Dedup {
             most: most.max(GENERATIONS as usize),
             generations: VecDeque::new(),
             pending: Marks::default(),
+            awaited: false,
             page: Vec::new(),
             noted: Ledger::default(),
             noted_end: 0,
@@ -120,6 +123,16 @@ impl Dedup {
         } else {
             Known::Pending
         }
+    }
+
+    /// Whoever found a pending one will wait: [`Dedup::take_awaited`] is true once after this.
+    pub(crate) fn wait(&mut self) {
+        self.awaited = true;
+    }
+
+    /// Whether anybody has to be woken because something was decided.
+    pub(crate) fn take_awaited(&mut self) -> bool {
+        std::mem::take(&mut self.awaited)
     }
 
     /// These are durable, at these positions (none for delayed ones, whose page is written with them).

@@ -131,7 +131,7 @@ struct Round<'a> {
 
 impl<'a> Round<'a> {
     fn new(core: &'a Arc<Core>, now: Time) -> Self {
-        let topics = core.topics.read().values().map(|topic| (topic.id, Arc::clone(topic))).collect();
+        let topics = core.topics.load().values().map(|topic| (topic.id, Arc::clone(topic))).collect();
         Self { core, now, topics, by_topic: HashMap::new(), parted: Batch::new(), bytes: 0 }
     }
 
@@ -192,7 +192,7 @@ impl<'a> Round<'a> {
         for (topic, (entries, gone)) in self.by_topic {
             let (topic, count) = (&self.topics[&topic], entries.len() as u64);
             let note = Note::new(core.store.clone(), gone);
-            core.transport.append(&topic.spec().name, entries, Some(note)).await?;
+            core.transport.append(&topic.name, entries, Some(note)).await?;
             topic.published.fetch_add(count, Relaxed);
         }
         Ok(())

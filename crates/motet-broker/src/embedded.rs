@@ -18,10 +18,10 @@ use crate::{
     time::Time,
     topic::{Keep, Position, TopicSpec},
 };
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use log::{Log, Record};
 use motet_store::{Limits, Store};
-use parking_lot::RwLock;
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::{oneshot, watch};
 
@@ -57,7 +57,7 @@ pub struct Embedded {
     prefix: &'static str,
     index: motet_store::Keyspace,
     place: PathBuf,
-    logs: RwLock<HashMap<TopicName, Arc<Log>>>,
+    logs: ArcSwap<HashMap<TopicName, Arc<Log>>>,
 }
 
 impl Embedded {
@@ -70,11 +70,11 @@ impl Embedded {
     /// receives beside whatever the embedded engine has kept there. The prefix must not begin with `topic.` or `embedded.`.
     pub fn within(store: Store, place: impl Into<PathBuf>, prefix: &'static str) -> Result<Self, BrokerError> {
         let index = store.keyspace(&format!("{prefix}embedded.index"))?;
-        Ok(Self { store, prefix, index, place: place.into(), logs: RwLock::default() })
+        Ok(Self { store, prefix, index, place: place.into(), logs: ArcSwap::default() })
     }
 
     fn log(&self, topic: &TopicName) -> Result<Arc<Log>, TransportError> {
-        self.logs.read().get(topic).cloned().ok_or_else(|| TransportError::NoTopic(topic.clone()))
+        self.logs.load().get(topic).cloned().ok_or_else(|| TransportError::NoTopic(topic.clone()))
     }
 }
 
@@ -109,13 +109,18 @@ impl Transport for Embedded {
     }
 
     async fn ensure(&self, topic: &TopicSpec) -> Result<(), TransportError> {
-        if self.logs.read().contains_key(&topic.name) {
+        if self.logs.load().contains_key(&topic.name) {
             return Ok(());
         }
         let (store, prefix, index) = (self.store.clone(), self.prefix, self.index.clone());
         let name = topic.name.clone();
         let log = blocking(move || Log::open(&store, prefix, index, name)).await?;
-        self.logs.write().entry(topic.name.clone()).or_insert_with(|| Arc::new(log));
+        let log = Arc::new(log);
+        self.logs.rcu(|logs| {
+            let mut logs = HashMap::clone(logs);
+            logs.entry(topic.name.clone()).or_insert_with(|| Arc::clone(&log));
+            logs
+        });
         Ok(())
     }
 
@@ -125,7 +130,6 @@ impl Transport for Embedded {
         entries: Vec<Entry>,
         note: Option<Note>,
     ) -> Result<Vec<Position>, TransportError> {
-        let log = self.log(topic)?;
         let count = entries.len() as u64;
         let published_at = entries.last().map_or(Time(0), |entry| entry.published_at);
         let mut records = Vec::with_capacity(entries.len());
@@ -144,7 +148,11 @@ impl Transport for Embedded {
             None => Box::pin(self.store.room(bytes, ROOM_WAIT)).await?,
         };
         let (answer, answered) = oneshot::channel();
-        let first = log.append(records, published_at, note, room, answer);
+        let first = {
+            let logs = self.logs.load();
+            let log = logs.get(topic).ok_or_else(|| TransportError::NoTopic(topic.clone()))?;
+            log.append(records, published_at, note, room, answer)
+        };
         match answered.await {
             Ok(result) => result?,
             // The store's thread answers everything it takes; without it, it is gone.

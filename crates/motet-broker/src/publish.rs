@@ -4,12 +4,14 @@ use crate::{
     dedup::{self, Dedup, Known, Mark},
     error::{InvalidDelay, PublishError, TooLarge},
     key,
+    name::TopicName,
     port::{Entry, TransportError},
     record::{Key, number_at},
     service::Core,
     time::Time,
     topic::{Position, Receipt, TopicSpec},
 };
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use motet_cloudevents::{Event, Value};
 use motet_kernel::{
@@ -18,7 +20,7 @@ use motet_kernel::{
     task::{Kind, TaskGroup},
 };
 use motet_store::{Batch, Limits};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use std::{
     future::Future,
     ops::Bound,
@@ -34,7 +36,8 @@ use tokio::sync::Notify;
 /// A declared topic.
 pub(crate) struct Topic {
     pub(crate) id: u32,
-    spec: RwLock<Arc<TopicSpec>>,
+    pub(crate) name: TopicName,
+    spec: ArcSwap<TopicSpec>,
     dedup: Mutex<Dedup>,
     /// Something that was pending is decided.
     decided: Notify,
@@ -48,7 +51,8 @@ impl Topic {
     pub(crate) fn new(id: u32, spec: TopicSpec, dedup: Dedup) -> Self {
         Self {
             id,
-            spec: RwLock::new(Arc::new(spec)),
+            name: spec.name.clone(),
+            spec: ArcSwap::from_pointee(spec),
             dedup: Mutex::new(dedup),
             decided: Notify::new(),
             published: AtomicU64::new(0),
@@ -58,12 +62,24 @@ impl Topic {
     }
 
     pub(crate) fn spec(&self) -> Arc<TopicSpec> {
-        self.spec.read().clone()
+        self.spec.load_full()
     }
 
     pub(crate) fn change(&self, spec: TopicSpec) {
         self.dedup.lock().set_window(spec.dedup);
-        *self.spec.write() = Arc::new(spec);
+        self.spec.store(Arc::new(spec));
+    }
+
+    /// Notes what became of something that was pending, and wakes who waits for that.
+    fn decide<T>(&self, note: impl FnOnce(&mut Dedup) -> T) -> T {
+        let (noted, is_awaited) = {
+            let mut dedup = self.dedup.lock();
+            (note(&mut dedup), dedup.take_awaited())
+        };
+        if is_awaited {
+            self.decided.notify_waiters();
+        }
+        noted
     }
 
     /// How many ids are remembered, and whether memory was too short for the window.
@@ -103,20 +119,23 @@ pub(crate) async fn publish(
     topic: Arc<Topic>,
     events: Vec<Event>,
 ) -> Result<Vec<Receipt>, PublishError> {
-    let spec = topic.spec();
     let now = core.clock.now();
     // By index, in order. Nearly all events are for now, and cost nothing here.
     let mut due: Vec<(usize, Time)> = Vec::new();
+    let (most, is_deduplicated) = {
+        let spec = topic.spec.load();
+        (spec.event_max_bytes, !spec.dedup.is_zero())
+    };
     // Which is the smaller one for the engine's attributes too, where a topic takes as much as the engine does.
-    let most = core.transport.event_max_bytes().map_or(spec.event_max_bytes, |most| most.min(spec.event_max_bytes));
+    let most = core.transport.event_max_bytes().map_or(most, |engine| engine.min(most));
     for (index, event) in events.iter().enumerate() {
         let bytes = event.size();
         if bytes > most {
-            return Err(TooLarge { topic: spec.name.clone(), index, bytes, most }.into());
+            return Err(TooLarge { topic: topic.name.clone(), index, bytes, most }.into());
         }
         due.extend(due_at(event, index, now)?.map(|due| (index, due)));
     }
-    let marks: Vec<Mark> = if spec.dedup.is_zero() { Vec::new() } else { events.iter().map(dedup::mark).collect() };
+    let marks: Vec<Mark> = if is_deduplicated { events.iter().map(dedup::mark).collect() } else { Vec::new() };
     let mut receipts = if marks.is_empty() { vec![FRESH; events.len()] } else { claim(core, &topic, &marks).await };
 
     let mut now_marks = Vec::with_capacity(marks.len());
@@ -125,6 +144,7 @@ pub(crate) async fn publish(
     let mut later_marks = Vec::new();
     let mut duplicates = 0;
     let mut due = due.into_iter().peekable();
+    let spec = topic.spec.load();
     for (index, (event, receipt)) in events.into_iter().zip(&mut receipts).enumerate() {
         let due = due.next_if(|(at, _)| *at == index).map(|(_, due)| due);
         if receipt.duplicate {
@@ -146,7 +166,10 @@ pub(crate) async fn publish(
             }
         }
     }
-    topic.duplicates.fetch_add(duplicates, Relaxed);
+    drop(spec);
+    if duplicates > 0 {
+        topic.duplicates.fetch_add(duplicates, Relaxed);
+    }
     if now_entries.is_empty() && later.is_empty() {
         return Ok(receipts);
     }
@@ -185,6 +208,7 @@ async fn claim(core: &Core, topic: &Topic, marks: &[Mark]) -> Vec<Receipt> {
             // Two requests that hold a part and wait for the other's would wait for ever: take nothing, then try again.
             let claimed = marks.iter().zip(&receipts).filter(|(_, receipt)| !receipt.duplicate);
             dedup.failed(claimed.map(|(mark, _)| mark));
+            dedup.wait();
             decided.as_mut().enable();
         }
         decided.await;
@@ -200,29 +224,25 @@ async fn decide(
     later: Vec<(Time, Entry)>,
     later_marks: Vec<Mark>,
 ) -> Result<Vec<Position>, PublishError> {
-    let spec = topic.spec();
     let mut pending = Pending { topic: &topic, now: &marks, later: &later_marks };
     if !later.is_empty() {
         // Boxed, so that publishing at once does not keep the room for it.
         Box::pin(delay(&core, &topic, later, &later_marks)).await?;
-        topic.dedup.lock().published(&later_marks, &[], core.clock.now());
+        topic.decide(|dedup| dedup.published(&later_marks, &[], core.clock.now()));
         pending.later = &[];
-        topic.decided.notify_waiters();
     }
     if entries.is_empty() {
         return Ok(Vec::new());
     }
-    let positions = core.transport.append(&spec.name, entries, None).await?;
+    let positions = core.transport.append(&topic.name, entries, None).await?;
     topic.published.fetch_add(positions.len() as u64, Relaxed);
     if !marks.is_empty() {
-        let (page, now) = {
-            let mut dedup = topic.dedup.lock();
+        let (page, now) = topic.decide(|dedup| {
             let now = core.clock.now();
             dedup.published(&marks, &positions, now);
             (dedup.take_page(), now)
-        };
+        });
         pending.now = &[];
-        topic.decided.notify_waiters();
         if let Some(page) = page {
             let mut batch = Batch::new();
             batch.insert(&core.dedup, page_key(topic.id, now, fastrand::u64(..)), page);
@@ -255,8 +275,7 @@ struct Pending<'a> {
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
         if !(self.now.is_empty() && self.later.is_empty()) {
-            self.topic.dedup.lock().failed(self.now.iter().chain(self.later));
-            self.topic.decided.notify_waiters();
+            self.topic.decide(|dedup| dedup.failed(self.now.iter().chain(self.later)));
         }
     }
 }
@@ -308,7 +327,7 @@ pub(crate) async fn forget_pages(core: &Core, topic: &Topic) -> Result<(), Publi
     let old = page_key(topic.id, core.clock.now().before(window * 2), 0);
     let pages = core.dedup.range(&page_key(topic.id, Time(0), 0), Bound::Excluded(&old), Limits::items(4096));
     let pages = pages.map_err(|error| TransportError::Unreadable {
-        topic: topic.spec().name.clone(),
+        topic: topic.name.clone(),
         position: Position(0),
         reason: error.to_string().into(),
     })?;

@@ -25,6 +25,7 @@ use crate::{
     time::{Clock, Time},
     topic::{Position, Receipt},
 };
+use arc_swap::ArcSwap;
 use motet_cloudevents::Event;
 use motet_kernel::task::{Kind, TaskGroup};
 use motet_store::{Keyspace, Limits, Store};
@@ -55,7 +56,8 @@ pub(crate) struct Core {
     observed: Arc<Observed>,
     pub(crate) deliver: Arc<dyn Deliver>,
     pub(crate) group: TaskGroup,
-    pub(crate) topics: RwLock<HashMap<TopicName, Arc<Topic>>>,
+    /// Looked at with each publish, so without a lock that publishers would share.
+    pub(crate) topics: ArcSwap<HashMap<TopicName, Arc<Topic>>>,
     pub(crate) delayed: Delayed,
     pub(crate) dedup: Keyspace,
     /// Which numbers topics and subscriptions have.
@@ -141,7 +143,7 @@ impl Broker {
             observed,
             deliver,
             group: group.child(),
-            topics: RwLock::default(),
+            topics: ArcSwap::default(),
             subscriptions: RwLock::default(),
             rates: Mutex::default(),
             stopping: AtomicBool::new(false),
@@ -262,7 +264,7 @@ impl Handle {
 
     /// The declaration of a topic, where there is one.
     pub fn topic(&self, topic: &TopicName) -> Option<Arc<crate::topic::TopicSpec>> {
-        Some(self.core.topics.read().get(topic)?.spec())
+        Some(self.core.topics.load().get(topic)?.spec())
     }
 
     /// The declaration of a subscription, where there is one.
@@ -325,7 +327,7 @@ async fn ask<T>(
 
 impl Core {
     fn topic(&self, name: &TopicName) -> Result<Arc<Topic>, UnknownTopic> {
-        let topics = self.topics.read();
+        let topics = self.topics.load();
         topics.get(name).cloned().ok_or_else(|| {
             let mut known: Vec<_> = topics.keys().map(ToString::to_string).collect();
             known.sort();

@@ -10,7 +10,8 @@ const OVERHEAD_BYTES: usize = 48;
 const KEY_BYTES_MAX: usize = u16::MAX as usize;
 
 pub(crate) struct Entry {
-    pub(crate) keyspace: fjall::Keyspace,
+    /// Where it goes; see [`Keyspace`].
+    pub(crate) keyspace: usize,
     pub(crate) change: Change,
 }
 
@@ -21,7 +22,7 @@ pub(crate) enum Change {
     Append(u64, Bytes),
 }
 
-/// Inserts and removals, possibly of several keyspaces, that take effect together.
+/// Inserts and removals, possibly of several keyspaces of one store, that take effect together.
 #[derive(Default)]
 pub struct Batch {
     pub(crate) entries: Vec<Entry>,
@@ -49,7 +50,7 @@ impl Batch {
     /// When the key is empty or longer than 65,535 bytes, which the engine could not read back.
     pub fn insert(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>, value: impl Into<Bytes>) {
         let (key, value) = (key.into(), value.into());
-        self.push(&keyspace.tree, key.len() + value.len(), Change::Insert(fit(key), value));
+        self.push(keyspace, key.len() + value.len(), Change::Insert(fit(key), value));
     }
 
     /// Removes `key`, if it is there.
@@ -58,7 +59,7 @@ impl Batch {
     /// As [`Batch::insert`].
     pub fn remove(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>) {
         let key = key.into();
-        self.push(&keyspace.tree, key.len(), Change::Remove(fit(key)));
+        self.push(keyspace, key.len(), Change::Remove(fit(key)));
     }
 
     /// Adds a record to a log. Its number must be higher than all that were handed in before.
@@ -68,12 +69,12 @@ impl Batch {
     pub fn append_to(&mut self, log: &Log, number: u64, record: impl Into<Bytes>) {
         let record = record.into();
         assert!(u32::try_from(record.len()).is_ok(), "a record has less than 4 GiB, this one has {}", record.len());
-        self.push(log.tree(), size_of::<u64>() + record.len(), Change::Append(number, record));
+        self.push(log.pages(), size_of::<u64>() + record.len(), Change::Append(number, record));
     }
 
-    fn push(&mut self, keyspace: &fjall::Keyspace, bytes: usize, change: Change) {
+    fn push(&mut self, keyspace: &Keyspace, bytes: usize, change: Change) {
         self.bytes += bytes + OVERHEAD_BYTES;
-        self.entries.push(Entry { keyspace: keyspace.clone(), change });
+        self.entries.push(Entry { keyspace: keyspace.index, change });
     }
 
     /// Adds what another batch holds, after what is here.

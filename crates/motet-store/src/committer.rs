@@ -146,6 +146,8 @@ impl Drop for Gone {
 /// The thread's own state.
 pub(crate) struct Committer {
     shared: Arc<Shared>,
+    /// All that were opened, as of the last time that one was missing.
+    keyspaces: Vec<Keyspace>,
     unsynced_since: Option<Instant>,
     looked_at: Option<Instant>,
     bytes_since_look: u64,
@@ -158,6 +160,7 @@ impl Committer {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared,
+            keyspaces: Vec::new(),
             unsynced_since: None,
             looked_at: None,
             bytes_since_look: 0,
@@ -220,10 +223,14 @@ impl Committer {
         let mut batch = fjall::OwnedWriteBatch::with_capacity(self.shared.db.clone(), records);
         let mut pages = Drafts::default();
         for entry in ops.iter_mut().flat_map(|op| op.entries.drain(..)) {
+            if entry.keyspace >= self.keyspaces.len() {
+                self.keyspaces.clone_from(&self.shared.keyspaces.lock());
+            }
+            let keyspace = &self.keyspaces[entry.keyspace];
             match entry.change {
-                Change::Insert(key, value) => batch.insert(&entry.keyspace, key, value),
-                Change::Remove(key) => batch.remove(&entry.keyspace, key),
-                Change::Append(number, record) => pages.add(&entry.keyspace, number, record, &mut batch),
+                Change::Insert(key, value) => batch.insert(&keyspace.tree, key, value),
+                Change::Remove(key) => batch.remove(&keyspace.tree, key),
+                Change::Append(number, record) => pages.add(keyspace, number, record, &mut batch),
             }
         }
         pages.finish(&mut batch);

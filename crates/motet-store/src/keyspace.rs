@@ -40,12 +40,14 @@ impl Limits {
 #[derive(Clone)]
 pub struct Keyspace {
     pub(crate) tree: fjall::Keyspace,
+    /// Its place among those that were opened: what is written names it by that, for less than a shared reference costs.
+    pub(crate) index: usize,
     name: Arc<str>,
 }
 
 impl Keyspace {
-    pub(crate) fn new(name: &str, tree: fjall::Keyspace) -> Self {
-        Self { tree, name: name.into() }
+    pub(crate) fn new(name: &str, index: usize, tree: fjall::Keyspace) -> Self {
+        Self { tree, index, name: name.into() }
     }
 
     /// The name it was opened by.

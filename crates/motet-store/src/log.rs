@@ -30,8 +30,8 @@ impl Log {
         self.pages.name()
     }
 
-    pub(crate) fn tree(&self) -> &fjall::Keyspace {
-        &self.pages.tree
+    pub(crate) fn pages(&self) -> &Keyspace {
+        &self.pages
     }
 
     /// Records from number `from` on, in order.
@@ -138,10 +138,10 @@ impl Found {
 
 /// The pages that a group is going to have.
 #[derive(Default)]
-pub(crate) struct Drafts(HashMap<fjall::Keyspace, Draft>);
+pub(crate) struct Drafts(HashMap<usize, Draft>);
 
-#[derive(Default)]
 struct Draft {
+    log: fjall::Keyspace,
     first: u64,
     records: Vec<Bytes>,
     bytes: usize,
@@ -149,20 +149,12 @@ struct Draft {
 
 impl Drafts {
     /// One more record; `batch` gets the page that is full by it.
-    pub(crate) fn add(
-        &mut self,
-        log: &fjall::Keyspace,
-        number: u64,
-        record: Bytes,
-        batch: &mut fjall::OwnedWriteBatch,
-    ) {
-        let draft = match self.0.get_mut(log) {
-            Some(draft) => draft,
-            None => self.0.entry(log.clone()).or_default(),
-        };
+    pub(crate) fn add(&mut self, log: &Keyspace, number: u64, record: Bytes, batch: &mut fjall::OwnedWriteBatch) {
+        let empty = || Draft { log: log.tree.clone(), first: 0, records: Vec::new(), bytes: 0 };
+        let draft = self.0.entry(log.index).or_insert_with(empty);
         let follows = number == draft.first + draft.records.len() as u64;
         if !follows || draft.bytes + record.len() > PAGE_BYTES {
-            draft.write(log, batch);
+            draft.write(batch);
             draft.first = number;
         }
         draft.bytes += record.len();
@@ -171,19 +163,17 @@ impl Drafts {
 
     /// The pages that are not full.
     pub(crate) fn finish(self, batch: &mut fjall::OwnedWriteBatch) {
-        for (log, mut draft) in self.0 {
-            draft.write(&log, batch);
-        }
+        self.0.into_values().for_each(|mut draft| draft.write(batch));
     }
 }
 
 impl Draft {
-    fn write(&mut self, log: &fjall::Keyspace, batch: &mut fjall::OwnedWriteBatch) {
+    fn write(&mut self, batch: &mut fjall::OwnedWriteBatch) {
         if self.records.is_empty() {
             return;
         }
         let page = write_page(&self.records, self.bytes);
-        batch.insert(log, Bytes::copy_from_slice(&self.first.to_be_bytes()), page);
+        batch.insert(&self.log, Bytes::copy_from_slice(&self.first.to_be_bytes()), page);
         self.records.clear();
         self.bytes = 0;
     }

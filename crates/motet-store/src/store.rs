@@ -105,7 +105,7 @@ impl Store {
             .db
             .keyspace(name, || shape.engine_options(memtable_bytes))
             .map_err(|error| cannot_open(&shared.path, &error))?;
-        let keyspace = Keyspace::new(name, tree);
+        let keyspace = Keyspace::new(name, known.len(), tree);
         known.push(keyspace.clone());
         Ok(keyspace)
     }

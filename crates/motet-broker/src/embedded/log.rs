@@ -35,9 +35,27 @@ pub(super) struct Log {
     index: Keyspace,
     store: Store,
     writer: Mutex<Writer>,
-    head: Arc<watch::Sender<Position>>,
-    recent: Arc<Mutex<Recent>>,
+    tip: Arc<Tip>,
     first: AtomicU64,
+}
+
+/// What changes when an append is durable.
+struct Tip {
+    head: watch::Sender<Position>,
+    recent: Mutex<Recent>,
+}
+
+impl Tip {
+    /// These are durable, and the topic ends behind them.
+    fn is_at(&self, first: u64, records: Vec<Bytes>) {
+        let next = first + records.len() as u64;
+        self.recent.lock().push((first..).zip(records));
+        self.head.send_if_modified(|head| {
+            let later = next > head.0;
+            head.0 = head.0.max(next);
+            later
+        });
+    }
 }
 
 /// An entry as it is appended.
@@ -73,9 +91,9 @@ impl Log {
         };
         let events = store.log(&format!("{prefix}topic.{topic}")).map_err(unavailable)?;
         let writer = Writer { next: 0, total: 0, indexed_at: None, indexed_total: 0 };
-        let head = Arc::new(watch::Sender::new(Position(0)));
-        let (store, writer, recent) = (store.clone(), Mutex::new(writer), Arc::default());
-        let log = Self { topic, events, index, store, writer, head, recent, first: AtomicU64::new(0) };
+        let tip = Arc::new(Tip { head: watch::Sender::new(Position(0)), recent: Mutex::default() });
+        let (store, writer) = (store.clone(), Mutex::new(writer));
+        let log = Self { topic, events, index, store, writer, tip, first: AtomicU64::new(0) };
         log.recover()?;
         Ok(log)
     }
@@ -97,7 +115,7 @@ impl Log {
         }
         *self.writer.lock() = Writer { next: next.max(first), total, indexed_at, indexed_total };
         self.first.store(first, Relaxed);
-        self.head.send_replace(Position(next.max(first)));
+        self.tip.head.send_replace(Position(next.max(first)));
         Ok(())
     }
 
@@ -110,8 +128,8 @@ impl Log {
         room: Room,
         answer: oneshot::Sender<Result<(), CommitError>>,
     ) -> u64 {
-        let recent = Arc::clone(&self.recent);
         let newest: Vec<Bytes> = records.iter().map(|record| record.bytes.clone()).collect();
+        let tip = Arc::clone(&self.tip);
         let mut writer = self.writer.lock();
         let first = writer.next;
         let indexed = writer.indexed_at;
@@ -129,16 +147,10 @@ impl Log {
             self.owner(writer.next).refers(&self.store, &mut batch, record.pin);
             writer.next += 1;
         }
-        let (next, head) = (writer.next, Arc::clone(&self.head));
         // Under the lock: the store writes in the order in which it is handed things.
         self.store.submit(batch, room, move |result| {
             if result.is_ok() {
-                recent.lock().push((first..).zip(newest));
-                head.send_if_modified(|head| {
-                    let later = next > head.0;
-                    head.0 = head.0.max(next);
-                    later
-                });
+                tip.is_at(first, newest);
             }
             // Whoever published may be gone; the events stand.
             let _ = answer.send(result);
@@ -148,12 +160,12 @@ impl Log {
 
     /// What is there from a position on, if that is known without the disk.
     pub(super) fn recent(&self, from: u64, limits: Limits) -> Option<Vec<(u64, Bytes)>> {
-        self.recent.lock().range(from.max(self.first.load(Relaxed)), limits)
+        self.tip.recent.lock().range(from.max(self.first.load(Relaxed)), limits)
     }
 
     /// Keeps nothing in memory that was published before now.
     pub(super) fn forget_recent(&self) {
-        self.recent.lock().clear();
+        self.tip.recent.lock().clear();
     }
 
     /// The oldest position, and what is there from a position on.
@@ -165,11 +177,11 @@ impl Log {
     }
 
     pub(super) fn ends(&self) -> Ends {
-        Ends { first: Position(self.first.load(Relaxed)), next: *self.head.borrow() }
+        Ends { first: Position(self.first.load(Relaxed)), next: *self.tip.head.borrow() }
     }
 
     pub(super) fn head(&self) -> watch::Receiver<Position> {
-        self.head.subscribe()
+        self.tip.head.subscribe()
     }
 
     pub(super) fn at_time(&self, time: Time) -> Result<Position, TransportError> {
@@ -211,7 +223,7 @@ impl Log {
             // What was appended after a line and before the next one is at most as much younger than it as lines are apart.
             let surely = now.before(time + INDEX_EVERY * 2);
             let old = lines.partition_point(|(_, line)| line.time <= surely);
-            let next = lines.get(old).map_or_else(|| self.head.borrow().0, |(_, line)| line.position);
+            let next = lines.get(old).map_or_else(|| self.tip.head.borrow().0, |(_, line)| line.position);
             first = first.max(if old == 0 { 0 } else { next });
         }
         if let Some(bytes) = keep.bytes {

@@ -18,7 +18,7 @@ use motet_kernel::task::Kind;
 use motet_store::{Batch, Limits};
 use parking_lot::RwLock;
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -76,7 +76,11 @@ impl Handle {
         for spec in declaration.subscriptions {
             core.declare_subscription(spec).await?;
         }
-        core.topics.write().retain(|name, _| named.contains(name));
+        core.topics.rcu(|topics| {
+            let mut topics = HashMap::clone(topics);
+            topics.retain(|name, _| named.contains(name));
+            topics
+        });
         if !core.delays_run.swap(true, Relaxed) {
             core.group.spawn(Kind::ContextLoop, "delayed events", delay::run(Arc::clone(core)));
         }
@@ -100,14 +104,18 @@ impl Core {
 
     async fn declare_topic(self: &Arc<Self>, spec: TopicSpec) -> Result<(), BrokerError> {
         self.transport.ensure(&spec).await?;
-        if let Some(topic) = self.topics.read().get(&spec.name) {
+        if let Some(topic) = self.topics.load().get(&spec.name) {
             topic.change(spec);
             return Ok(());
         }
         let (id, _) = self.number("t", spec.name.as_str(), "").await?;
         let dedup = publish::restore(self, id, &spec).await?;
-        let name = spec.name.clone();
-        self.topics.write().insert(name, Arc::new(Topic::new(id, spec, dedup)));
+        let topic = Arc::new(Topic::new(id, spec, dedup));
+        self.topics.rcu(|topics| {
+            let mut topics = HashMap::clone(topics);
+            topics.insert(topic.name.clone(), Arc::clone(&topic));
+            topics
+        });
         Ok(())
     }
 

@@ -79,7 +79,7 @@ impl Handle {
     pub async fn describe(&self) -> Description {
         let core = &self.core;
         let now = core.clock.now();
-        let topics: Vec<_> = core.topics.read().values().map(Arc::clone).collect();
+        let topics: Vec<_> = core.topics.load().values().map(Arc::clone).collect();
         let mut description = Description {
             engine: core.transport.engine(),
             topics: Vec::with_capacity(topics.len()),
@@ -89,13 +89,13 @@ impl Handle {
             trouble: None,
         };
         let ends = join_all(topics.iter().map(|topic| async {
-            let name = topic.spec().name.clone();
+            let name = topic.name.clone();
             tokio::time::timeout(ENDS_WITHIN, core.transport.ends(&name)).await
         }));
         let mut late = false;
         for (topic, ends) in topics.iter().zip(ends.await) {
             late |= ends.is_err();
-            let name = topic.spec().name.clone();
+            let name = topic.name.clone();
             let published = topic.published.load(Relaxed);
             let (remembered, window_shortened) = topic.remembered();
             description.topics.push(TopicStatus {

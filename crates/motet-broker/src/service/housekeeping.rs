@@ -18,16 +18,16 @@ pub(super) async fn run(core: Arc<Core>) {
             () = tokio::time::sleep(LOOK_EVERY.min(core.config.trim_every)) => {}
         }
         let now = core.clock.now();
-        let topics: Vec<_> = core.topics.read().values().cloned().collect();
+        let topics: Vec<_> = core.topics.load().values().cloned().collect();
         for topic in &topics {
             if topic.remembered().1 && !topic.told_of_window.swap(true, Relaxed) {
                 tracing::warn!(
-                    topic = %topic.spec().name, ids_max = core.config.dedup_ids_max,
+                    topic = %topic.name, ids_max = core.config.dedup_ids_max,
                     "more events came within `dedup` than can be remembered: duplicates from the beginning of that time may pass; shorten it"
                 );
             }
             let mut rates = core.rates.lock();
-            rates.entry(topic.spec().name.clone()).or_default().look(now, topic.published.load(Relaxed));
+            rates.entry(topic.name.clone()).or_default().look(now, topic.published.load(Relaxed));
         }
         if let Err(error) = core.store.sweep_blobs().await {
             tracing::warn!(%error, "large data that nothing needs any more could not be removed");

@@ -103,7 +103,7 @@ impl Handle {
     ) -> Result<usize, SubscriptionError> {
         let served = self.core.subscription(subscription)?;
         let pointer = {
-            let topics = self.core.topics.read();
+            let topics = self.core.topics.load();
             topics.get(&served.spec.read().topic).and_then(|topic| topic.spec().key.clone())
         };
         // What dies again meanwhile gets a higher number, and is not redriven by the same order.

@@ -22,6 +22,7 @@ use crate::{
     roles::jobs::{self, Deliveries},
 };
 use anyhow::{Context as _, Result};
+use arc_swap::ArcSwap;
 use door::ServicesDoor;
 use engine::Chosen;
 use motet_api::services;
@@ -29,7 +30,7 @@ use motet_broker::{Broker, Description, Handle, SubscriptionName};
 use motet_kernel::{name::ServiceName, task::TaskGroup};
 use motet_store::{OpenError, Store};
 use outbox::{Outboxes, Relays};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use views::{Views, Wanted, Ways};
@@ -51,7 +52,7 @@ struct Running {
     broker: Handle,
     engine: Chosen,
     /// What is declared now; the doors look into it at each request.
-    declared: Arc<RwLock<Declared>>,
+    declared: Arc<ArcSwap<Declared>>,
     push: Arc<Push>,
     views: Arc<Views>,
     store: Store,
@@ -65,7 +66,7 @@ struct Running {
 
 impl Events {
     /// The broker and what is declared now, once a definition has had topics.
-    pub(crate) fn running(&self) -> Option<(Handle, Arc<RwLock<Declared>>)> {
+    pub(crate) fn running(&self) -> Option<(Handle, Arc<ArcSwap<Declared>>)> {
         self.running.lock().as_ref().map(|running| (running.broker.clone(), Arc::clone(&running.declared)))
     }
 
@@ -125,7 +126,7 @@ impl Events {
         running.views.lead(views).await?;
         running.push.lead(&declared, edges);
         let (declaration, for_jobs) = (declared.declaration(), declared.jobs().clone());
-        *running.declared.write() = declared;
+        running.declared.store(Arc::new(declared));
         if let Some(jobs) = &running.jobs {
             jobs.follow(&for_jobs, edges);
         }

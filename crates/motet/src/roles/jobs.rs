@@ -17,12 +17,12 @@ pub(crate) use shown::shown;
 
 use crate::roles::events;
 use anyhow::Result;
+use arc_swap::ArcSwap;
 use motet_api::services::port::jobs::Jobs as Port;
 use motet_broker::Handle as Broker;
 use motet_jobs::{Config, Handle, Jobs};
 use motet_kernel::{name::ServiceName, task::TaskGroup};
 use motet_store::Store;
-use parking_lot::RwLock;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Jobs, and the way to those who do them.
@@ -30,7 +30,7 @@ use std::{collections::BTreeMap, sync::Arc};
 pub(crate) struct Running {
     pub(crate) handle: Handle,
     reach: Arc<reach::Way>,
-    declared: Arc<RwLock<events::Declared>>,
+    declared: Arc<ArcSwap<events::Declared>>,
 }
 
 impl Running {
@@ -38,7 +38,7 @@ impl Running {
     pub(crate) fn start(
         store: &Store,
         broker: &Broker,
-        declared: &Arc<RwLock<events::Declared>>,
+        declared: &Arc<ArcSwap<events::Declared>>,
         group: &TaskGroup,
     ) -> Result<Self> {
         let reach = Arc::new(reach::Way::new(broker.clone(), Arc::clone(declared))?);

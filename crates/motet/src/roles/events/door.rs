@@ -1,7 +1,8 @@
 //! What one service may do with events: the port behind its own address.
 
-use super::Declared;
+use super::{Declared, declared::Topic};
 use crate::roles::session::nearest_text;
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use motet_api::services::{
@@ -14,7 +15,6 @@ use motet_broker::{
 };
 use motet_kernel::{code::ErrorCode, name::ServiceName};
 use motet_store::CommitError;
-use parking_lot::RwLock;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 /// How much of a topic is read at once for somebody who watches it.
@@ -29,25 +29,16 @@ pub(super) struct ServicesDoor {
     /// The `source` of its events that name none.
     source: Arc<str>,
     broker: Handle,
-    declared: Arc<RwLock<Declared>>,
+    declared: Arc<ArcSwap<Declared>>,
 }
 
 impl ServicesDoor {
-    pub(super) fn new(service: ServiceName, broker: Handle, declared: Arc<RwLock<Declared>>) -> Self {
+    pub(super) fn new(service: ServiceName, broker: Handle, declared: Arc<ArcSwap<Declared>>) -> Self {
         Self { source: format!("/{service}").into(), service, broker, declared }
     }
 
-    fn topic(&self, name: &str) -> Result<TopicName, Refusal> {
-        let declared = self.declared.read();
-        let found = declared.topics().get_key_value(name).map(|(name, _)| name.clone());
-        found.ok_or_else(|| Refusal::UnknownTopic {
-            name: name.to_owned(),
-            nearest: nearest_text(name, declared.topics().keys().map(TopicName::as_str)),
-        })
-    }
-
     fn subscription(&self, name: &str) -> Result<(SubscriptionName, Duration), Refusal> {
-        let declared = self.declared.read();
+        let declared = self.declared.load();
         let own = declared.subscriptions().values().filter(|subscription| subscription.service == self.service);
         match declared.subscription_of(&self.service, name) {
             Some(subscription) => Ok((subscription.spec.name.clone(), subscription.spec.lease)),
@@ -71,21 +62,27 @@ impl ServicesDoor {
     }
 }
 
+fn topic_of<'a>(declared: &'a Declared, name: &str) -> Result<(&'a TopicName, &'a Topic), Refusal> {
+    declared.topics().get_key_value(name).ok_or_else(|| Refusal::UnknownTopic {
+        name: name.to_owned(),
+        nearest: nearest_text(name, declared.topics().keys().map(TopicName::as_str)),
+    })
+}
+
 /// Holds events against their topic's contract, and publishes them.
 pub(crate) async fn publish(
     broker: &Handle,
-    declared: &RwLock<Declared>,
+    declared: &ArcSwap<Declared>,
     topic: &TopicName,
     events: Vec<Event>,
 ) -> Result<Vec<motet_broker::Receipt>, Refusal> {
-    adhere(declared, topic, &events)?;
+    adhere(&declared.load(), topic, &events)?;
     broker.publish(topic, events).await.map_err(refused)
 }
 
 /// Whether events adhere to their topic's contract.
-pub(crate) fn adhere(declared: &RwLock<Declared>, topic: &TopicName, events: &[Event]) -> Result<(), Refusal> {
-    let contract = declared.read().topics().get(topic).and_then(|topic| topic.contract.clone());
-    if let Some(contract) = contract {
+pub(crate) fn adhere(declared: &Declared, topic: &TopicName, events: &[Event]) -> Result<(), Refusal> {
+    if let Some(contract) = declared.topics().get(topic).and_then(|topic| topic.contract.as_ref()) {
         for (index, event) in events.iter().enumerate() {
             let data = event.data().map_or(&b"null"[..], |data| data);
             contract.validate(data).map_err(|refused| Refusal::NotTaken {
@@ -124,21 +121,25 @@ pub(crate) fn not_possible(error: &SubscriptionError) -> Refusal {
 #[async_trait]
 impl Events for ServicesDoor {
     fn admit(&self, topic: &str) -> Result<Admitted, Refusal> {
-        let name = self.topic(topic)?;
-        let declared = self.declared.read();
-        if !declared.publishes(&self.service, &name) {
+        let declared = self.declared.load();
+        let (name, topic) = topic_of(&declared, topic)?;
+        if !declared.publishes(&self.service, name) {
             let service = &self.service;
             return Err(Refusal::NotAllowed(format!(
                 "`{service}` does not publish `{name}`: write it under `publishes:` of the service"
             )));
         }
-        let event_bytes = declared.topics().get(&name).map_or(0, |topic| topic.spec.event_max_bytes);
-        Ok(Admitted { event_bytes, source: Arc::clone(&self.source) })
+        Ok(Admitted { event_bytes: topic.spec.event_max_bytes, source: Arc::clone(&self.source) })
     }
 
     async fn publish(&self, topic: &str, events: Vec<Event>) -> Result<Vec<Receipt>, Refusal> {
-        let topic = self.topic(topic)?;
-        let receipts = publish(&self.broker, &self.declared, &topic, events).await?;
+        let name = {
+            let declared = self.declared.load();
+            let (name, _) = topic_of(&declared, topic)?;
+            adhere(&declared, name, &events)?;
+            name.clone()
+        };
+        let receipts = self.broker.publish(&name, events).await.map_err(refused)?;
         Ok(receipts.into_iter().map(receipt).collect())
     }
 
@@ -169,10 +170,11 @@ impl Events for ServicesDoor {
     }
 
     async fn watch(&self, topic: &str, from: From) -> Result<BoxStream<'static, Result<Seen, Refusal>>, Refusal> {
-        let name = self.topic(topic)?;
-        let may = {
-            let declared = self.declared.read();
-            declared.publishes(&self.service, &name) || declared.subscription_of(&self.service, name.as_str()).is_some()
+        let (name, may) = {
+            let declared = self.declared.load();
+            let (name, _) = topic_of(&declared, topic)?;
+            let subscribes = || declared.subscription_of(&self.service, name.as_str()).is_some();
+            (name.clone(), declared.publishes(&self.service, name) || subscribes())
         };
         if !may {
             let service = &self.service;

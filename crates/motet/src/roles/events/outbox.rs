@@ -5,6 +5,7 @@
 
 use super::{Declared, door};
 use anyhow::Result;
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use motet_adapters::postgres::outbox::PostgresTable;
 use motet_broker::{Event, Handle, TopicName};
@@ -16,7 +17,6 @@ use motet_relay::{
     port::{Publish, Table},
     sqlite::SqliteTable,
 };
-use parking_lot::RwLock;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// The outbox of a service, and what opens it.
@@ -86,7 +86,7 @@ impl Relays {
         &mut self,
         mut wanted: Outboxes,
         broker: &Handle,
-        declared: &Arc<RwLock<Declared>>,
+        declared: &Arc<ArcSwap<Declared>>,
         group: &TaskGroup,
     ) {
         let before = std::mem::take(&mut self.0);
@@ -142,7 +142,7 @@ struct WayOut {
     /// Of all rows, where the definition says one.
     topic: Option<TopicName>,
     broker: Handle,
-    declared: Arc<RwLock<Declared>>,
+    declared: Arc<ArcSwap<Declared>>,
 }
 
 impl WayOut {
@@ -155,7 +155,7 @@ impl WayOut {
             (None, Some(topic)) => topic.parse().map_err(|error| format!("its topic: {error}"))?,
             (None, None) => return Err("it names no topic, and the outbox has none for all rows".to_owned()),
         };
-        if !self.declared.read().publishes(&self.service, &topic) {
+        if !self.declared.load().publishes(&self.service, &topic) {
             return Err(format!("service `{}` does not publish `{topic}`: write it under `publishes:`", self.service));
         }
         let content_type = row.content_type.as_deref().unwrap_or("application/json");
@@ -183,7 +183,7 @@ impl WayOut {
 impl Publish for WayOut {
     fn check(&self, row: &Row) -> Result<(), Refusal> {
         let (topic, event) = self.event(row).map_err(Refusal)?;
-        let fits = door::adhere(&self.declared, &topic, std::slice::from_ref(&event));
+        let fits = door::adhere(&self.declared.load(), &topic, std::slice::from_ref(&event));
         fits.map_err(|refusal| Refusal(refusal.to_string()))
     }
 

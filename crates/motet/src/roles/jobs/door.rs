@@ -2,6 +2,7 @@
 
 use super::shown::shown;
 use crate::roles::{events::Declared, session::nearest_text};
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use http::StatusCode;
 use motet_api::{
@@ -15,7 +16,6 @@ use motet_broker::TopicName;
 use motet_jobs::{Answer, Handle, Job, JobError, JobId, Order, State, Target};
 use motet_kernel::{code::ErrorCode, name::ServiceName};
 use motet_store::CommitError;
-use parking_lot::RwLock;
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 
@@ -50,7 +50,7 @@ impl Who {
 pub(super) struct JobsDoor {
     who: Who,
     jobs: Handle,
-    declared: Arc<RwLock<Declared>>,
+    declared: Arc<ArcSwap<Declared>>,
 }
 
 /// What a job's id is.
@@ -59,7 +59,7 @@ pub(crate) fn job_id(text: &str) -> Result<JobId, Refusal> {
 }
 
 impl JobsDoor {
-    pub(super) fn new(who: Who, jobs: Handle, declared: Arc<RwLock<Declared>>) -> Self {
+    pub(super) fn new(who: Who, jobs: Handle, declared: Arc<ArcSwap<Declared>>) -> Self {
         Self { who, jobs, declared }
     }
 
@@ -93,7 +93,7 @@ impl JobsDoor {
     }
 
     fn callback(&self, text: &str) -> Result<Target, Refusal> {
-        let declared = self.declared.read();
+        let declared = self.declared.load();
         let (service, path) = match (text.split_once('/'), &self.who) {
             (Some(("", path)), Who::Service(own)) => (own.to_string(), path),
             (Some((service, path)), _) if !service.is_empty() => (service.to_owned(), path),
@@ -119,7 +119,7 @@ impl JobsDoor {
 
     /// Whoever wants an event published has to be one who publishes it.
     fn event(&self, topic: &str) -> Result<(), Refusal> {
-        let declared = self.declared.read();
+        let declared = self.declared.load();
         let name: Option<TopicName> = topic.parse().ok().filter(|name| declared.topics().contains_key(name));
         let Some(name) = name else {
             let nearest = nearest_text(topic, declared.topics().keys().map(TopicName::as_str));
@@ -160,7 +160,7 @@ pub(crate) fn refused(error: &JobError) -> Refusal {
 #[async_trait]
 impl Jobs for JobsDoor {
     fn admit(&self, service: &str) -> Result<usize, Refusal> {
-        let declared = self.declared.read();
+        let declared = self.declared.load();
         let jobs = declared.jobs();
         if let Who::Service(own) = &self.who
             && jobs.takes(service)

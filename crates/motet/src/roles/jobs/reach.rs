@@ -3,6 +3,7 @@
 use super::shown::shown;
 use crate::roles::events::{self, Declared};
 use anyhow::{Context as _, Result};
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -23,7 +24,7 @@ pub(super) struct Way {
     client: reqwest::Client,
     edges: RwLock<BTreeMap<ServiceName, String>>,
     broker: Broker,
-    declared: Arc<RwLock<Declared>>,
+    declared: Arc<ArcSwap<Declared>>,
 }
 
 impl std::fmt::Debug for Way {
@@ -33,7 +34,7 @@ impl std::fmt::Debug for Way {
 }
 
 impl Way {
-    pub(super) fn new(broker: Broker, declared: Arc<RwLock<Declared>>) -> Result<Self> {
+    pub(super) fn new(broker: Broker, declared: Arc<ArcSwap<Declared>>) -> Result<Self> {
         let client = reqwest::Client::builder()
             // A redirection would leave the edge, and with it the system.
             .redirect(reqwest::redirect::Policy::none())

@@ -5,6 +5,7 @@ use crate::roles::{
     events::{self, Declared},
     metrics::events::waiting,
 };
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream::BoxStream};
 use motet_api::{
@@ -20,7 +21,6 @@ use motet_broker::{
     Event, Handle, Limits, Position, SubscriptionName, SubscriptionStatus, Time, TopicName, TopicStatus, Which,
 };
 use motet_cloudevents::Filter;
-use parking_lot::RwLock;
 use std::sync::Arc;
 
 /// So many dead letters are read at once. Their events may be large.
@@ -30,22 +30,22 @@ const PAGE: usize = 16;
 const ANSWER_BYTES: usize = 8 << 20;
 
 impl Controlled {
-    fn topic(&self, name: &str) -> Result<(Handle, Arc<RwLock<Declared>>, TopicName), Refusal> {
+    fn topic(&self, name: &str) -> Result<(Handle, Arc<ArcSwap<Declared>>, TopicName), Refusal> {
         let unknown = |nearest| services::Refusal::UnknownTopic { name: name.to_owned(), nearest };
         let (broker, declared) = self.0.events.running().ok_or_else(|| unknown(None))?;
         let found = {
-            let declared = declared.read();
+            let declared = declared.load();
             let found = name.parse().ok().filter(|name: &TopicName| declared.topics().contains_key(name));
             found.ok_or_else(|| unknown(nearest_text(name, declared.topics().keys().map(TopicName::as_str))))?
         };
         Ok((broker, declared, found))
     }
 
-    fn subscription(&self, name: &str) -> Result<(Handle, Arc<RwLock<Declared>>, SubscriptionName), Refusal> {
+    fn subscription(&self, name: &str) -> Result<(Handle, Arc<ArcSwap<Declared>>, SubscriptionName), Refusal> {
         let unknown = |nearest| services::Refusal::UnknownSubscription { name: name.to_owned(), nearest };
         let (broker, declared) = self.0.events.running().ok_or_else(|| unknown(None))?;
         let found = {
-            let declared = declared.read();
+            let declared = declared.load();
             let all = declared.subscriptions();
             let found = name.parse().ok().filter(|name: &SubscriptionName| all.contains_key(name));
             found.ok_or_else(|| unknown(nearest_text(name, all.keys().map(SubscriptionName::as_str))))?
@@ -68,7 +68,7 @@ impl EventsControl for Controlled {
                 "the broker does not say how it is; the machine may be overloaded".to_owned(),
             ));
         };
-        let declared = declared.read().clone();
+        let declared = declared.load_full();
         let mut topics = Vec::with_capacity(found.topics.len());
         for topic in found.topics.iter().filter(|topic| declared.topics().contains_key(&topic.name)) {
             let first = topic.ends.map_or(Position(0), |ends| ends.first);
@@ -151,9 +151,9 @@ impl EventsControl for Controlled {
         let (broker, declared, name) = self.subscription(subscription)?;
         let count = match letters {
             Letters::Edited(number, event) => {
-                let topic = declared.read().subscriptions().get(&name).map(|found| found.spec.topic.clone());
+                let topic = declared.load().subscriptions().get(&name).map(|found| found.spec.topic.clone());
                 if let Some(topic) = topic {
-                    events::adhere(&declared, &topic, std::slice::from_ref(&event))?;
+                    events::adhere(&declared.load(), &topic, std::slice::from_ref(&event))?;
                 }
                 broker.redrive_edited(&name, number, event).await.map(usize::from)
             }
