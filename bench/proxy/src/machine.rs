@@ -1,14 +1,17 @@
 //! What else the machine did meanwhile. Figures that were taken while somebody else used the processors, or while the host
 //! took them away, say more about the neighbours than about the proxies: they must be told apart.
 
-use std::{fmt, fs};
+use std::{fmt, fs, time::Instant};
 
-/// A reading of `/proc/stat`, in processor seconds since the start of the machine.
+/// What the machine had not used at some moment, from `/proc/stat`, in processor seconds since its start.
+///
+/// Idle time is measured by the kernel, and so is what a process used. The times of user, system and interrupts are not: they are what the
+/// timer's tick found, and a benchmark that wakes at fixed times is found always or never.
 #[derive(Debug, Clone, Copy)]
 pub struct Reading {
-    busy: f64,
+    at: Instant,
+    idle: f64,
     stolen: f64,
-    all: f64,
 }
 
 /// What happened beside the measured work, as shares of the whole machine.
@@ -28,26 +31,23 @@ pub const STOLEN_MAX: f64 = 0.01;
 impl Reading {
     /// The counters now; zeros where there is no `/proc`.
     pub fn take() -> Self {
-        Self::parse(&fs::read_to_string("/proc/stat").unwrap_or_default())
+        Self::parse(Instant::now(), &fs::read_to_string("/proc/stat").unwrap_or_default())
     }
 
-    fn parse(text: &str) -> Self {
+    fn parse(at: Instant, text: &str) -> Self {
         let line = text.lines().next().unwrap_or_default();
         let mut ticks = line.split_ascii_whitespace().skip(1).map(|field| field.parse::<f64>().unwrap_or(0.0) / 100.0);
-        let [user, nice, system, idle, iowait, irq, softirq, stolen] =
+        let [_user, _nice, _system, idle, iowait, _irq, _softirq, stolen] =
             std::array::from_fn(|_| ticks.next().unwrap_or(0.0));
-        // Interrupts are counted apart from who caused them: on loopback that is the benchmark's own traffic.
-        let busy = user + nice + system;
-        Self { busy, stolen, all: busy + irq + softirq + idle + iowait + stolen }
+        Self { at, idle: idle + iowait, stolen }
     }
 
-    /// What happened from this reading to `later`, in which the benchmark itself used `ours` processor seconds.
-    pub fn until(&self, later: &Self, ours: f64) -> Disturbance {
-        let all = (later.all - self.all).max(0.01);
-        Disturbance {
-            others: ((later.busy - self.busy - ours) / all).max(0.0),
-            stolen: (later.stolen - self.stolen) / all,
-        }
+    /// What happened from this reading to `later` on so many cores, while the benchmark itself used `ours` processor seconds.
+    pub fn until(&self, later: &Self, cores: usize, ours: f64) -> Disturbance {
+        let all = ((later.at - self.at).as_secs_f64() * cores as f64).max(0.01);
+        let stolen = later.stolen - self.stolen;
+        let used = all - (later.idle - self.idle) - stolen;
+        Disturbance { others: ((used - ours) / all).max(0.0), stolen: stolen / all }
     }
 }
 
@@ -69,9 +69,14 @@ impl fmt::Display for Disturbance {
     }
 }
 
+/// How many processors there are.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// The machine in a few words: its cores and its kernel.
 pub fn describe() -> String {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = cores();
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let version = release.split(|letter: char| !letter.is_ascii_digit() && letter != '.').next().unwrap_or_default();
     format!("{cores} cores, Linux {version}")
@@ -80,14 +85,16 @@ pub fn describe() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn what_is_neither_idle_nor_ours_is_others() {
-        let before = Reading::parse("cpu 100 0 100 1000 0 0 0 0 0 0\n");
-        let after = Reading::parse("cpu 220 0 130 1040 0 0 0 10 0 0\n");
-        let seen = before.until(&after, 1.3);
+        let begin = Instant::now();
+        let before = Reading::parse(begin, "cpu 100 0 100 1000 0 0 0 0 0 0\n");
+        let after = Reading::parse(begin + Duration::from_secs(1), "cpu 100 0 100 1040 0 0 0 10 0 0\n");
+        let seen = before.until(&after, 2, 1.3);
         assert!((seen.others - 0.1).abs() < 1e-9 && (seen.stolen - 0.05).abs() < 1e-9, "{seen:?}");
         assert!(seen.is_too_much());
-        assert!(!before.until(&after, 1.5).is_too_much() || seen.stolen > STOLEN_MAX);
+        assert!(!before.until(&after, 2, 1.5).is_too_much() || seen.stolen > STOLEN_MAX);
     }
 }

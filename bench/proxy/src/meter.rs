@@ -2,7 +2,7 @@
 
 use crate::{
     generator::Tally,
-    machine::{Disturbance, Reading},
+    machine::{self, Disturbance, Reading},
     processes,
 };
 
@@ -78,7 +78,7 @@ impl<'a> Meter<'a> {
     pub fn stop(self) -> Cost {
         let cpu = processes::cpu_seconds(&self.parties.contender) - self.cpu;
         let cpu_beside = processes::cpu_seconds(&self.parties.beside) - self.cpu_beside;
-        let disturbance = self.machine.until(&Reading::take(), cpu + cpu_beside);
+        let disturbance = self.machine.until(&Reading::take(), machine::cores(), cpu + cpu_beside);
         Cost { cpu, cpu_beside, disturbance }
     }
 }
