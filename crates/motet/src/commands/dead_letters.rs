@@ -14,6 +14,7 @@ use motet_api::{
 };
 use motet_cloudevents::{http::Limits, json};
 use serde_json::{Value, json as value};
+use std::borrow::Cow;
 
 /// So many characters of an answer are shown in a table.
 const SHOWN: usize = 60;
@@ -123,8 +124,15 @@ fn cells(subscription: &str, letter: &DeadLetter) -> Result<Vec<String>> {
 /// `permanent, 422: no such order`.
 fn why(letter: &DeadLetter) -> String {
     let status = letter.status.map(|status| format!(", {status}")).unwrap_or_default();
-    let detail = if letter.detail.is_empty() { String::new() } else { format!(": {}", letter.detail) };
+    let detail = if letter.detail.is_empty() { String::new() } else { format!(": {}", said(&letter.detail)) };
     format!("{}{status}{detail}", letter.reason)
+}
+
+/// What the answer said, in a sentence: of a problem document (RFC 9457) its detail or else its title, and anything else as it is.
+fn said(answer: &str) -> Cow<'_, str> {
+    let problem: Value = serde_json::from_str(answer).unwrap_or_default();
+    let member = |name: &str| problem[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    member("detail").or_else(|| member("title")).map_or(Cow::Borrowed(answer), Cow::Owned)
 }
 
 async fn one(client: &Client, subscription: &str, number: u64) -> Result<DeadLetter> {
@@ -150,6 +158,9 @@ fn show(letter: &DeadLetter) -> Result<()> {
     ] {
         terminal::print(format_args!("{} {text}", quiet.apply_to(name)));
     }
+    if said(&letter.detail) != letter.detail {
+        terminal::print(format_args!("{} {}", quiet.apply_to("answer   "), letter.detail));
+    }
     let event: Value = serde_json::from_str(letter.event.get()).context("the event is not JSON")?;
     terminal::print(format_args!("\n{}", serde_json::to_string_pretty(&event)?));
     Ok(())
@@ -169,4 +180,25 @@ fn settle(global: &Global, which: &Letters, count: u64, verb: &str) -> Result<Ex
         return Err(Failure::new(Exit::Failed, format!("{missing} of the numbers are not there (any more).")).into());
     }
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::said;
+
+    #[test]
+    fn of_a_problem_document_people_read_the_sentence() {
+        for (answer, expected) in [
+            (r#"{"type":"about:blank","title":"Unprocessable","detail":"no pages in it"}"#, "no pages in it"),
+            (r#"{"title":"Unprocessable"}"#, "Unprocessable"),
+            (r#"{"title":"Unprocessable","detail":""}"#, "Unprocessable"),
+            (r#"{"errors":[1]}"#, r#"{"errors":[1]}"#),
+            (r#"{"detail":[{"loc":["body"]}]}"#, r#"{"detail":[{"loc":["body"]}]}"#),
+            ("no such order", "no such order"),
+            (r#"{"title":"cut of"#, r#"{"title":"cut of"#),
+            (r#""a text""#, r#""a text""#),
+        ] {
+            assert_eq!(said(answer), expected, "{answer}");
+        }
+    }
 }
